@@ -1,0 +1,112 @@
+// The atlas: the weights of a model inside a fixed pool of memory, paged in from a PageSource.
+//
+// A pool of page slots, allocated once, is all the memory that holds weights. Three classes of
+// runs:
+//   pinned    the high zone and an evenly spread part of the normal runs: loaded once, never
+//   evicted streamed  the rest of the cyclic schedule: read ahead through a ring, freed after use
+//   cached    runs used on demand (experts, gathered embedding rows): LRU over the slots left to
+//   them
+// A dense model is read in a cycle, and plain LRU over a cycle larger than the cache never hits; a
+// fixed resident part plus a stream is the optimum. Streamed runs are spread evenly over the cycle
+// so that disk and compute overlap all the time.
+//
+// Every page's tag is checked when it arrives, before it can be pinned; a bad page is read once
+// more, then Pin fails with an error naming file, tensor, page and both CRCs.
+//
+// Thread-safety: Pin, Prefetch, Stats from many threads. Open and SetSchedule from one thread, with
+// no run pinned.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "atlas/page_source.h"
+#include "atlas/run_table.h"
+#include "core/error.h"
+#include "core/map.h"
+
+namespace gguf_shard {
+
+struct AtlasOptions {
+  uint64_t pool_bytes = 0;  // memory for page slots; rounded down to whole pages
+  uint32_t prefetch_distance =
+      8;                    // shards read ahead at most (ring space permitting); 0: no prefetch
+  uint32_t io_threads = 4;  // reads in flight
+  uint32_t concurrent_pins = 4;  // runs pinned at once, at most (number of workers)
+};
+
+struct AtlasStats {
+  uint64_t pool_bytes = 0;
+  uint64_t peak_pool_bytes = 0;  // slots ever in use at once
+  uint64_t pinned_bytes = 0;     // share of the pool given to each class
+  uint64_t ring_bytes = 0;
+  uint64_t cache_bytes = 0;
+  uint64_t page_hits = 0;  // pages of Pin calls that found the run resident, not by prefetch
+  uint64_t prefetch_covered_pages = 0;  // resident because a prefetch had loaded them, first use
+  uint64_t stalled_pages = 0;           // pages a Pin had to wait for
+  uint64_t stalls = 0;                  // Pin calls that waited
+  double stall_seconds = 0;             // sum of their waits
+  uint64_t bytes_read = 0;
+  uint64_t reads = 0;
+  double read_seconds = 0;     // sum over reads; bytes_read / read_seconds is one thread's rate
+  uint64_t evictions = 0;      // runs evicted or retired from ring and cache
+  uint64_t retried_pages = 0;  // pages that failed their tag once and passed the second time
+};
+
+class Atlas;
+
+// A pinned run: its pages are contiguous at pages() and stay until the handle dies.
+class PinnedRun {
+ public:
+  PinnedRun() = default;
+  PinnedRun(PinnedRun&& other) noexcept;
+  PinnedRun& operator=(PinnedRun&& other) noexcept;
+  PinnedRun(const PinnedRun&) = delete;
+  PinnedRun& operator=(const PinnedRun&) = delete;
+  ~PinnedRun();
+
+  const std::byte* pages() const { return pages_; }
+
+ private:
+  friend class Atlas;
+  PinnedRun(Atlas* atlas, uint32_t run_index, const std::byte* pages)
+      : atlas_(atlas), run_index_(run_index), pages_(pages) {}
+
+  Atlas* atlas_ = nullptr;
+  uint32_t run_index_ = 0;
+  const std::byte* pages_ = nullptr;
+};
+
+class Atlas {
+ public:
+  // The schedule: the slices that every pass uses, in order of use ({tensor, slice 0} for dense
+  // tensors). Everything else is on demand. `map` and `source` must outlive the atlas.
+  // kBudgetTooSmall names the smallest pool that would do.
+  static Result<std::unique_ptr<Atlas>> Open(const CoreMap& map, PageSource& source,
+                                             std::vector<uint32_t> scheduled_tensors,
+                                             const AtlasOptions& options);
+  // The smallest pool_bytes that Open accepts for these options.
+  static uint64_t MinimumPoolBytes(const CoreMap& map, std::span<const uint32_t> scheduled_tensors,
+                                   const AtlasOptions& options);
+  virtual ~Atlas();
+
+  virtual const RunTable& run_table() const = 0;
+
+  // Waits until the run is resident and pins it. For a streamed run, the last handle to die after
+  // its use in a pass retires it.
+  virtual Result<PinnedRun> Pin(uint32_t run_index) = 0;
+
+  // Starts loading on-demand runs that will be pinned soon (chosen experts); never blocks, never
+  // evicts a pinned run, skips what does not fit.
+  virtual void Prefetch(std::span<const uint32_t> run_indices) = 0;
+
+  virtual AtlasStats Stats() const = 0;
+
+ private:
+  friend class PinnedRun;
+  virtual void Unpin(uint32_t run_index) = 0;
+};
+
+}  // namespace gguf_shard

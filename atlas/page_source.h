@@ -1,0 +1,30 @@
+// Where pages come from: the seam between the atlas and storage. Sources stack (core file; a patch
+// over a base; faults for tests). Bytes are raw: the atlas checks every tag on arrival, in one
+// place. Thread-safety: Read may be called from many threads at once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "core/core_file.h"
+#include "core/error.h"
+
+namespace gguf_shard {
+
+class PageSource {
+ public:
+  virtual ~PageSource() = default;
+  // Fills `target` (4096-byte aligned, a multiple of 4096 long) with pages from first_page on.
+  virtual Result<void> Read(uint64_t first_page, std::span<std::byte> target) = 0;
+  // For messages and statistics: "core.gguf, direct" or why it is not direct.
+  virtual std::string Describe() const = 0;
+};
+
+// Reads the core file; `core` must outlive it. Direct when the core was opened so; otherwise what
+// was read is dropped from the page cache at once, so that only the budget's pool holds weights.
+std::unique_ptr<PageSource> MakeCorePageSource(const CoreFile& core);
+
+}  // namespace gguf_shard

@@ -1,0 +1,17 @@
+# Libraries, all Debian packages; docs/DEPENDENCIES.md says why each was chosen.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(CLI11 REQUIRED)
+find_package(tl-expected REQUIRED)
+pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+
+set(GS_CORE_LIBRARIES fmt::fmt nlohmann_json::nlohmann_json OpenSSL::Crypto tl::expected
+                      PkgConfig::ISAL PkgConfig::XXHASH Threads::Threads)
+set(GS_RUNTIME_LIBRARIES PkgConfig::PCRE2)
+set(GS_CLI_LIBRARIES CLI11::CLI11)

@@ -1,0 +1,23 @@
+# Flags that every target of the project gets.
+add_library(gs_options INTERFACE)
+target_include_directories(gs_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(gs_options INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
+                                            -Wnon-virtual-dtor -Woverloaded-virtual -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND GS_SANITIZE)
+  # GCC 12 reports false positives through inlined std::string under sanitizers.
+  target_compile_options(gs_options INTERFACE -Wno-maybe-uninitialized -Wno-restrict
+                                              -Wno-stringop-overflow)
+endif()
+if(GS_SANITIZE)
+  target_compile_options(gs_options INTERFACE -fsanitize=${GS_SANITIZE} -fno-omit-frame-pointer
+                                              -fno-sanitize-recover=all)
+  target_link_options(gs_options INTERFACE -fsanitize=${GS_SANITIZE})
+endif()
+# Bit-identical results across builds: no contraction or reassociation that the source does not ask for.
+target_compile_options(gs_options INTERFACE -ffp-contract=off)
+
+find_program(GS_CCACHE ccache)
+if(GS_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${GS_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${GS_CCACHE})
+endif()

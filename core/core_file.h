@@ -1,0 +1,71 @@
+// An opened core: its map and its page file, checked to belong together.
+//
+// Open checks that core.gguf is a valid GGUF with our keys, that id, page size, page count and data
+// offset equal the map's, that the file holds all pages, and that the core's tensor table equals
+// the map's. It reads no pages. Thread-safety: ReadRaw and ReadPages may be called from many
+// threads.
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "core/error.h"
+#include "core/file.h"
+#include "core/gguf.h"
+#include "core/map.h"
+
+namespace gguf_shard {
+
+// Keys and names in core.gguf.
+inline constexpr std::string_view kCoreArchitecture = "gguf_shard";
+inline constexpr std::string_view kKeyVersion = "gguf_shard.version";       // u32, kMapVersion
+inline constexpr std::string_view kKeyCoreId = "gguf_shard.core_id";        // string, 32 hex digits
+inline constexpr std::string_view kKeyPageBytes = "gguf_shard.page_bytes";  // u32, 4096
+inline constexpr std::string_view kKeyPageCount = "gguf_shard.page_count";  // u64
+inline constexpr std::string_view kSourceHeaderTensor =
+    "gguf_shard.source_header";  // all files' headers
+inline constexpr std::string_view kGapsTensor =
+    "gguf_shard.source_gaps";  // only when there are gaps
+inline constexpr std::string_view kIndexTensor = "gguf_shard.index";
+
+class CoreFile {
+ public:
+  // `map_path` names the map, or the directory that holds core.sgmap.
+  static Result<CoreFile> Open(const std::filesystem::path& map_path,
+                               Caching caching = Caching::kBuffered);
+
+  const CoreMap& map() const { return map_; }
+  const File& file() const { return file_; }
+  const std::filesystem::path& map_path() const { return map_path_; }
+
+  uint64_t page_offset(uint64_t page_index) const {
+    return map_.core.data_offset + page_index * kPageBytes;
+  }
+  // Reads pages unchecked: target.size() is a multiple of 4096.
+  Result<void> ReadRaw(uint64_t first_page, std::span<std::byte> target) const;
+  // Reads and checks every tag; a bad page is read once more before it is an error, which names
+  // file, tensor and page.
+  Result<void> ReadPages(uint64_t first_page, std::span<std::byte> target) const;
+
+  // The tensor (or "source header", "index", "source gaps") that a page belongs to.
+  std::string PageOwner(uint64_t page_index) const;
+
+  // The source header of one file, from its pages, parsed: the model's metadata.
+  Result<GgufHeader> ReadSourceHeader(uint32_t source_file = 0) const;
+  // Its raw bytes; and those of a gap.
+  Result<std::vector<std::byte>> ReadBytes(PageRange pages, uint64_t byte_size) const;
+
+ private:
+  CoreFile(CoreMap map, File file, std::filesystem::path map_path)
+      : map_(std::move(map)), file_(std::move(file)), map_path_(std::move(map_path)) {}
+
+  CoreMap map_;
+  File file_;
+  std::filesystem::path map_path_;
+};
+
+// The header of core.gguf for a map: keys, then one 1-D I8 tensor per source tensor with pages.
+std::vector<std::byte> SerializeCoreHeader(const CoreMap& map);
+
+}  // namespace gguf_shard
