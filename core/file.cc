@@ -1,0 +1,258 @@
+#include "core/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "core/check.h"
+
+namespace gguf_shard {
+namespace {
+
+Error SystemError(std::string_view what, const std::filesystem::path& path, int error_number) {
+  ErrorCode code = ErrorCode::kIo;
+  if (error_number == ENOENT) code = ErrorCode::kNotFound;
+  if (error_number == EEXIST) code = ErrorCode::kAlreadyExists;
+  if (error_number == ENOSPC || error_number == EDQUOT) code = ErrorCode::kNoSpace;
+  return Error(code, fmt::format("cannot {}: {}", what, std::strerror(error_number)))
+      .File(path.string());
+}
+
+std::filesystem::path DirectoryOf(const std::filesystem::path& path) {
+  const auto parent = path.parent_path();
+  return parent.empty() ? std::filesystem::path(".") : parent;
+}
+
+Result<void> SyncDirectory(const std::filesystem::path& directory) {
+  const int descriptor = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return Fail(SystemError("open the directory", directory, errno));
+  const int status = fsync(descriptor);
+  const int error_number = errno;
+  close(descriptor);
+  // Some file systems cannot sync a directory; their renames are durable by other means.
+  if (status != 0 && error_number != EINVAL) {
+    return Fail(SystemError("sync the directory", directory, error_number));
+  }
+  return {};
+}
+
+Result<void> ReadExactly(int descriptor, const std::filesystem::path& path, uint64_t offset,
+                         std::span<std::byte> target) {
+  const uint64_t requested_bytes = target.size();
+  const uint64_t start_offset = offset;
+  while (!target.empty()) {
+    const ssize_t got =
+        pread(descriptor, target.data(), target.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Fail(SystemError("read", path, errno));
+    if (got == 0) {
+      return Fail(Error(ErrorCode::kTruncated, "the file ends before the bytes that are needed")
+                      .File(path.string())
+                      .Offset(start_offset)
+                      .Expected(requested_bytes)
+                      .Found(requested_bytes - target.size()));
+    }
+    offset += static_cast<uint64_t>(got);
+    target = target.subspan(static_cast<size_t>(got));
+  }
+  return {};
+}
+
+}  // namespace
+
+File::File(int descriptor, bool direct, uint64_t size_bytes, std::filesystem::path path)
+    : descriptor_(descriptor), direct_(direct), size_bytes_(size_bytes), path_(std::move(path)) {}
+
+File::File(File&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)),
+      direct_(other.direct_),
+      size_bytes_(other.size_bytes_),
+      path_(std::move(other.path_)) {}
+
+File& File::operator=(File&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(direct_, other.direct_);
+  std::swap(size_bytes_, other.size_bytes_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+File::~File() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+Result<File> File::OpenRead(const std::filesystem::path& path, Caching caching) {
+  int descriptor = -1;
+  bool direct = false;
+  if (caching == Caching::kDirect) {
+    descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
+    direct = descriptor >= 0;
+  }
+  if (descriptor < 0) descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return Fail(SystemError("open the file", path, errno));
+
+  struct stat status {};
+  if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+    close(descriptor);
+    return Fail(Error(ErrorCode::kInvalidArgument, "not a regular file").File(path.string()));
+  }
+  return File(descriptor, direct, static_cast<uint64_t>(status.st_size), path);
+}
+
+Result<void> File::ReadAt(uint64_t offset, std::span<std::byte> target) const {
+  return ReadExactly(descriptor_, path_, offset, target);
+}
+
+void File::AdviseSequential() const { posix_fadvise(descriptor_, 0, 0, POSIX_FADV_SEQUENTIAL); }
+
+void File::DropCache(uint64_t offset, uint64_t length) const {
+  posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(length),
+                POSIX_FADV_DONTNEED);
+}
+
+Result<std::string> ReadWholeFile(const std::filesystem::path& path, uint64_t limit_bytes) {
+  GS_ASSIGN(const File file, File::OpenRead(path));
+  if (file.size_bytes() > limit_bytes) {
+    return Fail(Error(ErrorCode::kTooLarge, "the file is larger than its kind can be")
+                    .File(path.string())
+                    .Expected(fmt::format("at most {} bytes", limit_bytes))
+                    .Found(file.size_bytes()));
+  }
+  std::string text(file.size_bytes(), '\0');
+  GS_TRY(file.ReadAt(0, std::as_writable_bytes(std::span(text))));
+  return text;
+}
+
+Result<void> CheckFreeSpace(const std::filesystem::path& directory, uint64_t needed_bytes) {
+  struct statvfs status {};
+  if (statvfs(directory.c_str(), &status) != 0) {
+    return Fail(SystemError("ask for the free space", directory, errno));
+  }
+  const uint64_t free_bytes = uint64_t{status.f_bavail} * status.f_frsize;
+  if (free_bytes >= needed_bytes) return {};
+  return Fail(Error(ErrorCode::kNoSpace, "not enough free disk space")
+                  .File(directory.string())
+                  .Expected(fmt::format("{} bytes", needed_bytes))
+                  .Found(fmt::format("{} bytes", free_bytes)));
+}
+
+// OutputFile ------------------------------------------------------------------------------------
+
+OutputFile::OutputFile(OutputFile&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)),
+      overwrite_(other.overwrite_),
+      path_(std::move(other.path_)),
+      temporary_path_(std::move(other.temporary_path_)) {
+  other.temporary_path_.clear();
+}
+
+OutputFile& OutputFile::operator=(OutputFile&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(overwrite_, other.overwrite_);
+  std::swap(path_, other.path_);
+  std::swap(temporary_path_, other.temporary_path_);
+  return *this;
+}
+
+OutputFile::~OutputFile() { Discard(); }
+
+void OutputFile::Discard() {
+  if (descriptor_ >= 0) close(descriptor_);
+  descriptor_ = -1;
+  if (!temporary_path_.empty()) unlink(temporary_path_.c_str());
+  temporary_path_.clear();
+}
+
+Result<OutputFile> OutputFile::Create(const std::filesystem::path& path, Overwrite overwrite) {
+  std::error_code ignored;
+  if (overwrite == Overwrite::kRefuse && std::filesystem::exists(path, ignored)) {
+    return Fail(Error(ErrorCode::kAlreadyExists, "the output exists already").File(path.string()));
+  }
+  OutputFile output;
+  output.overwrite_ = overwrite;
+  output.path_ = path;
+  const std::filesystem::path directory = DirectoryOf(path);
+  output.descriptor_ = open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644);
+  if (output.descriptor_ >= 0) return output;
+
+  std::string pattern = (directory / ("." + path.filename().string() + ".XXXXXX")).string();
+  output.descriptor_ = mkostemp(pattern.data(), O_CLOEXEC);
+  if (output.descriptor_ < 0) return Fail(SystemError("create a file beside", path, errno));
+  output.temporary_path_ = pattern;
+  fchmod(output.descriptor_, 0644);
+  return output;
+}
+
+Result<void> OutputFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put = pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return Fail(SystemError("write", path_, errno));
+    offset += static_cast<uint64_t>(put);
+    bytes = bytes.subspan(static_cast<size_t>(put));
+  }
+  return {};
+}
+
+Result<void> OutputFile::Reserve(uint64_t size_bytes) {
+  if (size_bytes == 0) return {};
+  if (fallocate(descriptor_, 0, 0, static_cast<off_t>(size_bytes)) == 0) return {};
+  if (errno == EOPNOTSUPP || errno == ENOSYS) return {};
+  return Fail(SystemError("reserve disk space for", path_, errno));
+}
+
+void OutputFile::StartWriteback(uint64_t offset, uint64_t length) {
+  sync_file_range(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(length),
+                  SYNC_FILE_RANGE_WRITE);
+}
+
+Result<void> OutputFile::ReadAt(uint64_t offset, std::span<std::byte> target) const {
+  return ReadExactly(descriptor_, path_, offset, target);
+}
+
+Result<void> OutputFile::Sync() {
+  if (fsync(descriptor_) != 0) return Fail(SystemError("sync", path_, errno));
+  return {};
+}
+
+Result<void> OutputFile::Commit() {
+  GS_CHECK(descriptor_ >= 0);
+  GS_TRY(Sync());
+  if (temporary_path_.empty()) {
+    // An unnamed file cannot replace another in one step: it first gets a temporary name.
+    const std::string self = fmt::format("/proc/self/fd/{}", descriptor_);
+    const std::filesystem::path temporary =
+        DirectoryOf(path_) / fmt::format(".{}.{}", path_.filename().string(), getpid());
+    unlink(temporary.c_str());
+    if (linkat(AT_FDCWD, self.c_str(), AT_FDCWD, temporary.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+      return Fail(SystemError("name", path_, errno));
+    }
+    temporary_path_ = temporary;
+  }
+  // A plain rename would replace a file that appeared meanwhile; link() refuses.
+  if (overwrite_ == Overwrite::kAllow) {
+    if (rename(temporary_path_.c_str(), path_.c_str()) != 0) {
+      return Fail(SystemError("rename to", path_, errno));
+    }
+    temporary_path_.clear();
+  } else if (link(temporary_path_.c_str(), path_.c_str()) != 0) {
+    return Fail(SystemError("name", path_, errno));
+  }
+  Discard();
+  return SyncDirectory(DirectoryOf(path_));
+}
+
+Result<void> WriteWholeFile(const std::filesystem::path& path, std::string_view text,
+                            Overwrite overwrite) {
+  GS_ASSIGN(OutputFile output, OutputFile::Create(path, overwrite));
+  GS_TRY(output.WriteAt(0, std::as_bytes(std::span(text))));
+  return output.Commit();
+}
+
+}  // namespace gguf_shard

@@ -1,0 +1,63 @@
+#include "core/page.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "core/bytes.h"
+#include "core/crc32.h"
+#include "core/digest.h"
+
+namespace gguf_shard {
+
+std::string CoreIdToHex(const CoreId& id) { return ToHex(id); }
+
+Result<CoreId> CoreIdFromHex(std::string_view hex) {
+  CoreId id;
+  if (!FromHex(hex, id)) {
+    return Fail(Error(ErrorCode::kMalformed, "a core id is 32 hexadecimal digits")
+                    .Found(std::string(hex.substr(0, 64))));
+  }
+  return id;
+}
+
+uint32_t PageCrc(const CoreId& core_id, uint64_t page_index,
+                 std::span<const std::byte, kPageContentBytes> content) {
+  std::array<std::byte, 16> context;
+  std::memcpy(context.data(), core_id.data(), 8);
+  StoreLe(context.data() + 8, page_index);
+  return Crc32(Crc32(0, context), content);
+}
+
+uint32_t SealPage(const CoreId& core_id, uint64_t page_index,
+                  std::span<std::byte, kPageBytes> page) {
+  const uint32_t crc = PageCrc(core_id, page_index, page.first<kPageContentBytes>());
+  StoreLe(page.data() + kPageCrcOffset, crc);
+  StoreLe(page.data() + kPageMagicOffset, kPageMagic);
+  return crc;
+}
+
+bool PageIsIntact(const CoreId& core_id, uint64_t page_index,
+                  std::span<const std::byte, kPageBytes> page) {
+  return LoadLe<uint32_t>(page.data() + kPageMagicOffset) == kPageMagic &&
+         StoredPageCrc(page) == PageCrc(core_id, page_index, page.first<kPageContentBytes>());
+}
+
+Result<void> CheckPage(const CoreId& core_id, uint64_t page_index,
+                       std::span<const std::byte, kPageBytes> page) {
+  if (PageIsIntact(core_id, page_index, page)) return {};
+  const uint32_t magic = LoadLe<uint32_t>(page.data() + kPageMagicOffset);
+  if (magic != kPageMagic) {
+    return Fail(Error(ErrorCode::kChecksumMismatch, "the page's magic is wrong")
+                    .Page(page_index)
+                    .Expected(fmt::format("{:08x}", kPageMagic))
+                    .Found(fmt::format("{:08x}", magic)));
+  }
+  const uint32_t computed = PageCrc(core_id, page_index, page.first<kPageContentBytes>());
+  return Fail(Error(ErrorCode::kChecksumMismatch, "the page fails its tag")
+                  .Page(page_index)
+                  .Expected(fmt::format("{:08x}", computed))
+                  .Found(fmt::format("{:08x}", StoredPageCrc(page))));
+}
+
+}  // namespace gguf_shard
