@@ -47,8 +47,7 @@ Result<void> ReadExactly(int descriptor, const std::filesystem::path& path, uint
   const uint64_t requested_bytes = target.size();
   const uint64_t start_offset = offset;
   while (!target.empty()) {
-    const ssize_t got =
-        pread(descriptor, target.data(), target.size(), static_cast<off_t>(offset));
+    const ssize_t got = pread(descriptor, target.data(), target.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Fail(SystemError("read", path, errno));
     if (got == 0) {
