@@ -8,9 +8,13 @@
 // string = length u64 + bytes; array = element_type u32 + count u64 + elements.
 //
 // Invariants of a parsed header: every length was checked against the file before use; keys and
-// tensor names are unique; every tensor lies inside the file, aligned, without overlap; dimension
-// products and sizes do not overflow; data_offset is a multiple of alignment. String views and
-// array spans point into the header bytes, which the GgufHeader owns (moving it keeps them valid).
+// tensor names are unique, not empty, valid UTF-8 without control characters (values may hold any
+// bytes); every tensor lies inside the file, aligned, without overlap; dimension products and sizes
+// do not overflow; data_offset is a multiple of alignment, or the end of a file that ends before
+// (only a file without tensor bytes may). String views and array spans point into the header bytes,
+// which the GgufHeader owns (moving it keeps them valid; it cannot be copied).
+//
+// 0-dimensional tensors have one element; a tensor with a dimension of 0 is empty and has no bytes.
 // Source: ggml/docs/gguf.md. Thread-safety: immutable after parsing.
 #pragma once
 
@@ -25,6 +29,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/gguf_bytes.h"
 #include "core/tensor_type.h"
 
 namespace gguf_shard {
@@ -33,7 +38,10 @@ namespace gguf_shard {
 inline constexpr uint64_t kMaxGgufHeaderBytes = uint64_t{1} << 30;
 inline constexpr uint64_t kMaxGgufAlignment = uint64_t{1} << 20;
 inline constexpr uint32_t kMaxGgufDims = 4;
-inline constexpr uint32_t kMaxGgufNameBytes = 64;
+inline constexpr uint32_t kMaxGgufNameBytes = 64;         // of a tensor
+inline constexpr uint32_t kMaxGgufKeyBytes = 65535;
+inline constexpr uint64_t kMaxGgufTensors = 1 << 17;
+inline constexpr uint64_t kMaxGgufMetadata = 1 << 16;     // keys
 inline constexpr uint64_t kDefaultGgufAlignment = 32;
 
 enum class GgufValueType : uint32_t {
@@ -101,6 +109,10 @@ struct GgufTensor {
 
 class GgufHeader {
  public:
+  GgufHeader() = default;
+  GgufHeader(GgufHeader&&) noexcept = default;
+  GgufHeader& operator=(GgufHeader&&) noexcept = default;
+
   uint32_t version = 0;
   uint64_t alignment = kDefaultGgufAlignment;
   uint64_t data_offset = 0;         // where the data section starts, from the start of the file
@@ -118,16 +130,17 @@ class GgufHeader {
   Result<GgufArray> GetArray(std::string_view key) const;
 
   // The file's bytes up to data_offset (padding included).
-  std::span<const std::byte> bytes() const { return bytes_; }
+  std::span<const std::byte> bytes() const { return bytes_.span(); }
 
  private:
   friend class GgufHeaderParser;
-  std::vector<std::byte> bytes_;
+  GgufBytes bytes_;
   std::unordered_map<std::string_view, size_t> metadata_index_;
   std::unordered_map<std::string_view, size_t> tensor_index_;
 };
 
-// Reads the header of an open GGUF; memory stays under twice the header's own size plus 64 MB.
+// Reads the header of an open GGUF; memory stays under the header's own size plus 64 MB, whatever
+// the file claims.
 Result<GgufHeader> ReadGgufHeader(const File& file);
 
 // Parses a header held in memory: `bytes` starts a GGUF file of `file_bytes` bytes and must reach

@@ -1,0 +1,191 @@
+#include "core/core_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/bytes.h"
+#include "core/check.h"
+#include "core/gguf_writer.h"
+
+namespace gguf_shard {
+namespace {
+
+struct CoreTensorEntry {
+  std::string_view name;
+  PageRange pages;
+};
+
+PageRange Join(PageRange a, PageRange b) {
+  if (a.page_count == 0) return b;
+  return {a.first_page, b.end_page() - a.first_page};
+}
+
+// What owns the core's pages, in page order: one tensor of core.gguf each.
+std::vector<CoreTensorEntry> CoreTensors(const CoreMap& map) {
+  PageRange headers;
+  PageRange gaps;
+  for (const auto& file : map.source.files) {
+    headers = Join(headers, file.header);
+    for (const auto& gap : file.gaps) gaps = Join(gaps, gap.pages);
+  }
+  std::vector<CoreTensorEntry> entries;
+  entries.push_back({kSourceHeaderTensor, headers});
+  for (const auto& tensor : map.tensors) entries.push_back({tensor.name, tensor.pages()});
+  entries.push_back({kGapsTensor, gaps});
+  entries.push_back({kIndexTensor, map.core.index});
+  std::erase_if(entries, [](const auto& entry) { return entry.pages.page_count == 0; });
+  std::sort(entries.begin(), entries.end(),
+            [](const auto& a, const auto& b) { return a.pages.first_page < b.pages.first_page; });
+  return entries;
+}
+
+template <typename T>
+Result<void> CheckEqual(std::string_view what, const T& in_map, const T& in_core) {
+  if (in_map == in_core) return {};
+  return Fail(Error(ErrorCode::kMismatch,
+                    fmt::format("the map does not belong to this core: {} differs", what))
+                  .Expected(fmt::format("{}", in_map))
+                  .Found(fmt::format("{}", in_core)));
+}
+
+Result<void> CheckKeys(const CoreMap& map, const GgufHeader& header) {
+  GS_ASSIGN(const std::string_view architecture, header.GetString("general.architecture"));
+  if (architecture != kCoreArchitecture) {
+    return Fail(Error(ErrorCode::kMismatch, "the file is a GGUF, but not a core")
+                    .Expected(std::string(kCoreArchitecture))
+                    .Found(std::string(architecture)));
+  }
+  GS_ASSIGN(const uint64_t version, header.GetUint(kKeyVersion));
+  GS_TRY(CheckEqual<uint64_t>("version", kMapVersion, version));
+  GS_ASSIGN(const std::string_view id, header.GetString(kKeyCoreId));
+  GS_TRY(CheckEqual<std::string_view>("core id", CoreIdToHex(map.core.id), id));
+  GS_ASSIGN(const uint64_t page_bytes, header.GetUint(kKeyPageBytes));
+  GS_TRY(CheckEqual<uint64_t>("page size", kPageBytes, page_bytes));
+  GS_ASSIGN(const uint64_t page_count, header.GetUint(kKeyPageCount));
+  GS_TRY(CheckEqual("page count", map.core.page_count, page_count));
+  return CheckEqual("data offset", map.core.data_offset, header.data_offset);
+}
+
+Result<void> CheckTensors(const CoreMap& map, const GgufHeader& header) {
+  const auto entries = CoreTensors(map);
+  GS_TRY(CheckEqual<uint64_t>("tensor count", entries.size(), header.tensors.size()));
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const GgufTensor& tensor = header.tensors[i];
+    GS_TRY(CheckEqual<std::string_view>("tensor name", entries[i].name, tensor.name));
+    const std::string name(entries[i].name);
+    GS_TRY(CheckEqual("offset of " + name, entries[i].pages.first_page * kPageBytes,
+                      tensor.data_offset));
+    GS_TRY(
+        CheckEqual("size of " + name, entries[i].pages.page_count * kPageBytes, tensor.byte_size));
+  }
+  return {};
+}
+
+Result<void> CheckBelongsTogether(const CoreMap& map, const File& file) {
+  GS_ASSIGN(const GgufHeader header, ReadGgufHeader(file));
+  GS_TRY(CheckKeys(map, header));
+  GS_TRY(CheckTensors(map, header));
+  const uint64_t needed_bytes = map.core.data_offset + map.core.page_count * kPageBytes;
+  if (file.size_bytes() != needed_bytes) {
+    return Fail(Error(ErrorCode::kTruncated, "the core has not the size that its map says")
+                    .Expected(needed_bytes)
+                    .Found(file.size_bytes()));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::vector<std::byte> SerializeCoreHeader(const CoreMap& map) {
+  GgufWriter writer(kPageBytes);
+  writer.AddString("general.architecture", kCoreArchitecture);
+  writer.AddString("general.name", map.source.name);
+  writer.AddUint32(kKeyVersion, kMapVersion);
+  writer.AddString(kKeyCoreId, CoreIdToHex(map.core.id));
+  writer.AddUint32(kKeyPageBytes, kPageBytes);
+  writer.AddUint64(kKeyPageCount, map.core.page_count);
+  for (const auto& entry : CoreTensors(map)) {
+    const uint64_t byte_size[] = {entry.pages.page_count * kPageBytes};
+    writer.AddTensor(entry.name, TensorType::kI8, byte_size, entry.pages.first_page * kPageBytes);
+  }
+  return writer.Serialize();
+}
+
+Result<CoreFile> CoreFile::Open(const std::filesystem::path& map_path, Caching caching) {
+  std::error_code ignored;
+  const bool is_directory = std::filesystem::is_directory(map_path, ignored);
+  const std::filesystem::path path = is_directory ? map_path / kMapFileName : map_path;
+  GS_ASSIGN(const std::string json, ReadWholeFile(path, kMaxMapBytes));
+  auto map = ParseMap(json);
+  if (!map) {
+    map.error().SetFileIfEmpty(path.string());
+    return Fail(std::move(map.error()));
+  }
+  const std::filesystem::path core_path = path.parent_path() / map->core.file;
+  {
+    // The header is parsed through the page cache: its reads are not aligned for direct I/O.
+    GS_ASSIGN(const File buffered, File::OpenRead(core_path));
+    auto together = CheckBelongsTogether(*map, buffered);
+    if (!together) {
+      together.error().SetFileIfEmpty(core_path.string());
+      return Fail(std::move(together.error()));
+    }
+    buffered.DropCache(0, map->core.data_offset);
+  }
+  GS_ASSIGN(File file, File::OpenRead(core_path, caching));
+  return CoreFile(std::move(*map), std::move(file), path);
+}
+
+Result<void> CoreFile::ReadRaw(uint64_t first_page, std::span<std::byte> target) const {
+  GS_CHECK(target.size() % kPageBytes == 0);
+  GS_CHECK(first_page + target.size() / kPageBytes <= map_.core.page_count);
+  return file_.ReadAt(page_offset(first_page), target);
+}
+
+Result<void> CoreFile::ReadPages(uint64_t first_page, std::span<std::byte> target) const {
+  GS_TRY(ReadRaw(first_page, target));
+  for (uint64_t i = 0; i < target.size() / kPageBytes; ++i) {
+    const auto page = PageAt(target.data(), i);
+    if (PageIsIntact(map_.core.id, first_page + i, page)) continue;
+    GS_TRY(ReadRaw(first_page + i, page));
+    auto checked = CheckPage(map_.core.id, first_page + i, page);
+    if (!checked) {
+      return Fail(
+          std::move(checked.error()).File(file_.path().string()).Tensor(PageOwner(first_page + i)));
+    }
+  }
+  return {};
+}
+
+std::string CoreFile::PageOwner(uint64_t page_index) const {
+  for (const auto& entry : CoreTensors(map_)) {
+    if (page_index >= entry.pages.first_page && page_index < entry.pages.end_page()) {
+      return std::string(entry.name);
+    }
+  }
+  return "no tensor";
+}
+
+Result<std::vector<std::byte>> CoreFile::ReadBytes(PageRange pages, uint64_t byte_size) const {
+  GS_CHECK(byte_size <= pages.page_count * kPageContentBytes);
+  std::vector<std::byte> bytes(byte_size);
+  // Direct I/O wants aligned memory: one aligned page at a time is enough for headers and gaps.
+  alignas(kDirectAlignment) std::array<std::byte, kPageBytes> page;
+  for (uint64_t i = 0, offset = 0; offset < byte_size; ++i, offset += kPageContentBytes) {
+    GS_TRY(ReadPages(pages.first_page + i, page));
+    const uint64_t length = std::min<uint64_t>(kPageContentBytes, byte_size - offset);
+    std::memcpy(bytes.data() + offset, page.data(), length);
+  }
+  return bytes;
+}
+
+Result<GgufHeader> CoreFile::ReadSourceHeader(uint32_t source_file) const {
+  GS_CHECK(source_file < map_.source.files.size());
+  const MapSourceFile& file = map_.source.files[source_file];
+  GS_ASSIGN(const auto bytes, ReadBytes(file.header, file.header_bytes));
+  return ParseGgufHeader(bytes, file.byte_size);
+}
+
+}  // namespace gguf_shard
