@@ -37,7 +37,7 @@ enum class MemoryLayout : uint8_t { kRowMajor, kColumnMajor };
 std::string_view MemoryLayoutName(MemoryLayout layout);  // "row_major", "column_major"
 Result<MemoryLayout> MemoryLayoutFromName(std::string_view name);
 
-// Tile heights that the kernels support (core/tile_shape.cc keeps shapes within them).
+// Tile heights that the kernels support (ChooseTileShape keeps shapes within them).
 inline constexpr uint32_t kMaxTileRows = 64;
 
 // Where the planes of a tile lie in a page. All offsets in bytes from the start of the page.
