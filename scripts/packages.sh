@@ -3,7 +3,7 @@
 # docs/DEPENDENCIES.md says what each one is for; a test compares the two lists.
 
 # shellcheck disable=SC2034  # used by the scripts that source this file
-kPackages=(
+PACKAGES=(
   # tools
   g++ cmake ninja-build pkg-config python3
   # libraries
@@ -24,7 +24,8 @@ missing_packages() {
 
 # Whether as_root can work: root, or sudo without a password or with somebody to type it.
 can_be_root() {
-  [[ $(id -u) == 0 ]] || { command -v sudo >/dev/null && { [[ -t 0 ]] || sudo -n true 2>/dev/null; }; }
+  [[ $(id -u) == 0 ]] && return
+  command -v sudo >/dev/null && { [[ -t 0 ]] || sudo -n true 2>/dev/null; }
 }
 
 as_root() {
