@@ -38,11 +38,12 @@ namespace gguf_shard {
 inline constexpr uint64_t kMaxGgufHeaderBytes = uint64_t{1} << 30;
 inline constexpr uint64_t kMaxGgufAlignment = uint64_t{1} << 20;
 inline constexpr uint32_t kMaxGgufDims = 4;
-inline constexpr uint32_t kMaxGgufNameBytes = 64;         // of a tensor
+inline constexpr uint32_t kMaxGgufNameBytes = 64;  // of a tensor
 inline constexpr uint32_t kMaxGgufKeyBytes = 65535;
 inline constexpr uint64_t kMaxGgufTensors = 1 << 17;
-inline constexpr uint64_t kMaxGgufMetadata = 1 << 16;     // keys
+inline constexpr uint64_t kMaxGgufMetadata = 1 << 16;  // keys
 inline constexpr uint64_t kDefaultGgufAlignment = 32;
+inline constexpr std::string_view kGgufAlignmentKey = "general.alignment";
 
 enum class GgufValueType : uint32_t {
   kUint8 = 0,
@@ -85,6 +86,8 @@ class GgufValue {
   GgufValue(GgufArray array) : type_(GgufValueType::kArray), bytes_(array.bytes), array_(array) {}
 
   GgufValueType type() const { return type_; }
+  // As encoded: a scalar's bytes, a string's characters, an array's elements.
+  std::span<const std::byte> bytes() const { return bytes_; }
   std::optional<uint64_t> AsUint() const;
   std::optional<int64_t> AsInt() const;
   std::optional<double> AsFloat() const;  // float types and integers

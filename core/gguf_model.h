@@ -16,6 +16,9 @@
 
 namespace gguf_shard {
 
+// A split of more files is refused with kTooLarge: each part is an open file.
+inline constexpr uint64_t kMaxGgufParts = 1000;
+
 struct GgufPart {
   std::filesystem::path path;
   File file;

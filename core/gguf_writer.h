@@ -1,7 +1,8 @@
 // Builds the header of a GGUF v3 file. Used for core.gguf, for synthetic models and by tests.
 //
 // Usage: Add* in file order, then Serialize(). Tensor offsets are the caller's, relative to the
-// data section. Not thread-safe.
+// data section. What is added is written as it is: names, duplicates and offsets are checked by the
+// reader, not here. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@ namespace gguf_shard {
 
 class GgufWriter {
  public:
-  // Adds general.alignment when it differs from the default of 32.
+  // Adds general.alignment when it differs from the default of 32: when copying the metadata of
+  // another header, leave that key (kGgufAlignmentKey) out.
   explicit GgufWriter(uint64_t alignment = kDefaultGgufAlignment);
 
   void AddUint8(std::string_view key, uint8_t value);
@@ -46,6 +48,7 @@ class GgufWriter {
 
  private:
   void PutKey(std::string_view key, GgufValueType type);
+  void PutArrayStart(std::string_view key, GgufValueType element_type, uint64_t count);
 
   uint64_t alignment_;
   uint64_t metadata_count_ = 0;
