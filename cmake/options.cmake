@@ -2,7 +2,8 @@
 add_library(gs_options INTERFACE)
 target_include_directories(gs_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(gs_options INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
-                                            -Wnon-virtual-dtor -Woverloaded-virtual -Werror)
+                                            -Wno-missing-field-initializers -Wnon-virtual-dtor
+                                            -Woverloaded-virtual -Werror)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # False positives of GCC 12 through inlined std::string (GCC bugs 105329, 105651).
   target_compile_options(gs_options INTERFACE -Wno-restrict)
