@@ -29,6 +29,7 @@ make_system() {
 
 # inside USER COMMAND: runs a shell command in the clone.
 inside() {
+  # shellcheck disable=SC2016  # the inner shell expands these
   unshare --mount bash -c '
     mount -t proc proc "$1/proc"
     mount --rbind /dev "$1/dev"
