@@ -62,6 +62,72 @@ TileCover CoverOf(const TensorLayout& layout, uint64_t rows_in_strip, uint64_t t
   return {static_cast<uint32_t>(rows_in_strip), static_cast<uint32_t>(blocks), first_block};
 }
 
+// Types whose block is one weight (F16, BF16, F32) are plain transposes: one plane per column. The
+// general copier would spend its time on loop overhead.
+template <typename Weight>
+void TransposeToPage(const std::byte* source, const TensorLayout& layout, const TileCover& cover,
+                     std::byte* page) {
+  for (uint32_t row = 0; row < cover.rows; ++row) {
+    const std::byte* weight = source + row * layout.row_bytes;
+    std::byte* place = page + row * sizeof(Weight);
+    for (uint32_t k = 0; k < cover.blocks; ++k) {
+      std::memcpy(place, weight, sizeof(Weight));
+      weight += sizeof(Weight);
+      place += layout.tile_rows * sizeof(Weight);
+    }
+  }
+}
+
+template <typename Weight>
+void TransposeFromPage(const std::byte* page, const TensorLayout& layout, const TileCover& cover,
+                       std::byte* source) {
+  for (uint32_t row = 0; row < cover.rows; ++row) {
+    std::byte* weight = source + row * layout.row_bytes;
+    const std::byte* place = page + row * sizeof(Weight);
+    for (uint32_t k = 0; k < cover.blocks; ++k) {
+      std::memcpy(weight, place, sizeof(Weight));
+      weight += sizeof(Weight);
+      place += layout.tile_rows * sizeof(Weight);
+    }
+  }
+}
+
+// `source` points to the tile's first block in the strip's first row.
+void PackTile(const BlockCopier& copier, const TensorLayout& layout, const TileCover& cover,
+              const std::byte* source, std::byte* page) {
+  const TensorTypeInfo& info = GetTensorType(layout.type);
+  std::memset(page, 0, kPageContentBytes);
+  if (info.block_weights == 1 && info.block_bytes == 2) {
+    return TransposeToPage<uint16_t>(source, layout, cover, page);
+  }
+  if (info.block_weights == 1 && info.block_bytes == 4) {
+    return TransposeToPage<uint32_t>(source, layout, cover, page);
+  }
+  for (uint32_t row = 0; row < cover.rows; ++row) {
+    const std::byte* block = source + row * layout.row_bytes;
+    for (uint32_t k = 0; k < cover.blocks; ++k, block += info.block_bytes) {
+      copier.ToPage(block, k, row, page);
+    }
+  }
+}
+
+void UnpackTile(const BlockCopier& copier, const TensorLayout& layout, const TileCover& cover,
+                const std::byte* page, std::byte* source) {
+  const TensorTypeInfo& info = GetTensorType(layout.type);
+  if (info.block_weights == 1 && info.block_bytes == 2) {
+    return TransposeFromPage<uint16_t>(page, layout, cover, source);
+  }
+  if (info.block_weights == 1 && info.block_bytes == 4) {
+    return TransposeFromPage<uint32_t>(page, layout, cover, source);
+  }
+  for (uint32_t row = 0; row < cover.rows; ++row) {
+    std::byte* block = source + row * layout.row_bytes;
+    for (uint32_t k = 0; k < cover.blocks; ++k, block += info.block_bytes) {
+      copier.FromPage(page, k, row, block);
+    }
+  }
+}
+
 void PackStrip(const TensorLayout& layout, std::span<const std::byte> source,
                std::span<std::byte> pages) {
   const BlockCopier copier(layout);
@@ -70,14 +136,7 @@ void PackStrip(const TensorLayout& layout, std::span<const std::byte> source,
   for (uint64_t tile = 0; tile < layout.pages_per_strip(); ++tile) {
     std::byte* page = pages.data() + tile * kPageBytes;
     const TileCover cover = CoverOf(layout, rows_in_strip, tile);
-    std::memset(page, 0, kPageContentBytes);
-    for (uint32_t row = 0; row < cover.rows; ++row) {
-      const std::byte* block =
-          source.data() + row * layout.row_bytes + cover.first_block * block_bytes;
-      for (uint32_t k = 0; k < cover.blocks; ++k, block += block_bytes) {
-        copier.ToPage(block, k, row, page);
-      }
-    }
+    PackTile(copier, layout, cover, source.data() + cover.first_block * block_bytes, page);
   }
 }
 
@@ -89,12 +148,7 @@ void UnpackStrip(const TensorLayout& layout, std::span<const std::byte> pages,
   for (uint64_t tile = 0; tile < layout.pages_per_strip(); ++tile) {
     const std::byte* page = pages.data() + tile * kPageBytes;
     const TileCover cover = CoverOf(layout, rows_in_strip, tile);
-    for (uint32_t row = 0; row < cover.rows; ++row) {
-      std::byte* block = source.data() + row * layout.row_bytes + cover.first_block * block_bytes;
-      for (uint32_t k = 0; k < cover.blocks; ++k, block += block_bytes) {
-        copier.FromPage(page, k, row, block);
-      }
-    }
+    UnpackTile(copier, layout, cover, page, source.data() + cover.first_block * block_bytes);
   }
 }
 
