@@ -35,12 +35,12 @@
 namespace gguf_shard {
 
 // Limits that no honest file reaches; above them a file is refused with kTooLarge.
-inline constexpr uint64_t kMaxGgufHeaderBytes = uint64_t{1} << 30;
+inline constexpr uint64_t kMaxGgufHeaderBytes = uint64_t{256} << 20;
 inline constexpr uint64_t kMaxGgufAlignment = uint64_t{1} << 20;
 inline constexpr uint32_t kMaxGgufDims = 4;
 inline constexpr uint32_t kMaxGgufNameBytes = 64;  // of a tensor
 inline constexpr uint32_t kMaxGgufKeyBytes = 65535;
-inline constexpr uint64_t kMaxGgufTensors = 1 << 17;
+inline constexpr uint64_t kMaxGgufTensors = 1 << 16;
 inline constexpr uint64_t kMaxGgufMetadata = 1 << 16;  // keys
 inline constexpr uint64_t kDefaultGgufAlignment = 32;
 inline constexpr std::string_view kGgufAlignmentKey = "general.alignment";

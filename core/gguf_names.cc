@@ -42,4 +42,12 @@ bool IsPlainName(std::string_view name) {
   return !name.empty();
 }
 
+std::string DisplayName(std::string_view name) {
+  constexpr size_t kShownBytes = 64;
+  if (name.size() <= kShownBytes) return std::string(name);
+  size_t end = kShownBytes;
+  while (end > 0 && SequenceBytes(static_cast<uint8_t>(name[end])) == 0) --end;
+  return std::string(name.substr(0, end)) + "...";
+}
+
 }  // namespace gguf_shard

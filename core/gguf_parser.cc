@@ -52,7 +52,7 @@ Result<void> GgufHeaderParser::CheckVersion(uint32_t version) const {
   const uint32_t swapped = __builtin_bswap32(version);
   std::string sentence = "unknown GGUF version";
   if (version == 1) sentence = "GGUF version 1 is not supported: convert the model anew";
-  if (swapped >= 1 && swapped <= 0xFFFF) {
+  if (swapped >= 1 && swapped <= 0xFF) {
     sentence = fmt::format(
         "the file is a big-endian GGUF (version {}): only little-endian files "
         "are supported",
@@ -79,21 +79,24 @@ Result<uint64_t> GgufHeaderParser::ReadCount(std::string_view what, uint64_t min
 
 Result<std::string> GgufHeaderParser::ReadName(std::string_view what, uint64_t limit_bytes) {
   const uint64_t offset = cursor_.offset();
-  GS_ASSIGN(const GgufExtent extent, cursor_.ReadString(what));
-  if (extent.size_bytes > limit_bytes) {
+  GS_ASSIGN(const uint64_t size_bytes, cursor_.Read<uint64_t>(what));
+  GS_TRY(cursor_.RequireElements(size_bytes, 1, what));
+  // Checked before the bytes are read: a long name costs no memory.
+  if (size_bytes > limit_bytes) {
     return Fail(
         Error(ErrorCode::kTooLarge, fmt::format("{} of {} is too long", what, cursor_.subject()))
             .Offset(offset)
             .Expected(fmt::format("at most {} bytes", limit_bytes))
-            .Found(fmt::format("{} bytes", extent.size_bytes)));
+            .Found(fmt::format("{} bytes", size_bytes)));
   }
+  GS_ASSIGN(const GgufExtent extent, cursor_.ReadBytes(size_bytes, what));
   const std::string_view name = AsText(cursor_.View(extent));
   if (IsPlainName(name)) return std::string(name);
-  return Fail(Error(ErrorCode::kMalformed,
-                    name.empty() ? fmt::format("{} of {} is empty", what, cursor_.subject())
-                                 : fmt::format("{} of {} is not UTF-8 without control characters",
-                                               what, cursor_.subject()))
-                  .Offset(offset));
+  const std::string_view flaw =
+      name.empty() ? "is empty" : "is not UTF-8 without control characters";
+  return Fail(
+      Error(ErrorCode::kMalformed, fmt::format("{} of {} {}", what, cursor_.subject(), flaw))
+          .Offset(offset));
 }
 
 Result<void> GgufHeaderParser::ParseTensor(uint64_t index) {
@@ -102,8 +105,7 @@ Result<void> GgufHeaderParser::ParseTensor(uint64_t index) {
   GS_ASSIGN(tensor.name, ReadName("the name", kMaxGgufNameBytes));
   cursor_.SetSubject(fmt::format("tensor {}", tensor.name));
   const auto named = [&tensor, offset = cursor_.offset()](Error error) {
-    if (!error.byte_offset()) error = std::move(error).Offset(offset);
-    return Fail(std::move(error).Tensor(tensor.name));
+    return Fail(std::move(error).Tensor(tensor.name).Offset(offset));
   };
   auto shape = ReadShape();
   if (!shape) return named(std::move(shape).error());

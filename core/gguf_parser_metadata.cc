@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/gguf_names.h"
 #include "core/gguf_parser.h"
 
 namespace gguf_shard {
@@ -12,7 +13,7 @@ Result<void> GgufHeaderParser::ParseMetadataEntry(uint64_t index) {
   const uint64_t key_offset = cursor_.offset() + sizeof(uint64_t);
   GS_ASSIGN(const std::string key, ReadName("the key", kMaxGgufKeyBytes));
   record.key = {key_offset, key.size()};
-  cursor_.SetSubject(fmt::format("key {}", key));
+  cursor_.SetSubject(fmt::format("key {}", DisplayName(key)));
   GS_ASSIGN(record.type, ReadValueType("the value type"));
   if (record.type == GgufValueType::kArray) {
     GS_TRY(ParseArray(record));
@@ -109,8 +110,9 @@ Result<void> GgufHeaderParser::IndexMetadata() {
   for (const MetadataRecord& record : records_) {
     const std::string_view key = AsText(view(record.key));
     if (!header_.metadata_index_.emplace(key, header_.metadata.size()).second) {
-      return Fail(Error(ErrorCode::kMalformed, fmt::format("the key {} is there twice", key))
-                      .Offset(record.key.offset));
+      return Fail(
+          Error(ErrorCode::kMalformed, fmt::format("the key {} is there twice", DisplayName(key)))
+              .Offset(record.key.offset));
     }
     if (record.type == GgufValueType::kArray) {
       header_.metadata.emplace_back(
