@@ -101,7 +101,9 @@ Result<SplitName> NameOfSplit(const GgufPart& part, uint64_t count) {
                     .Found(count));
   }
   auto name = ParseSplitName(part.path.filename().string());
-  if (name && name->count == count) return *std::move(name);
+  if (name && name->count == count && name->number >= 1 && name->number <= count) {
+    return *std::move(name);
+  }
   return Fail(
       Error(ErrorCode::kMismatch, "the file is a part of a split, but its name does not say which")
           .File(part.path.string())
