@@ -1,0 +1,78 @@
+// The inference engine: a model, its paged weights, and one sequence of tokens.
+//
+//   GS_ASSIGN(auto model, Model::Load("model/core.sgmap"));
+//   GS_ASSIGN(auto engine, Engine::Open(std::move(model), options));
+//   GS_ASSIGN(auto logits, engine->Evaluate(prompt_ids));
+//
+// Logits are the same, bit for bit, whatever the pool, the number of threads and the batches.
+// For one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "atlas/atlas.h"
+#include "runtime/forward_pass.h"
+#include "runtime/memory_plan.h"
+#include "runtime/model.h"
+
+namespace gguf_shard {
+
+struct EngineStats {
+  AtlasStats atlas;
+  ProcessMemory process;
+  uint64_t evaluated_tokens = 0;
+  uint64_t passes = 0;
+};
+
+class Engine {
+ public:
+  // Receives the logits after the token at `position`; they are valid during the call.
+  using LogitsSink = std::function<Result<void>(uint32_t position, std::span<const float> logits)>;
+
+  static Result<std::unique_ptr<Engine>> Open(std::unique_ptr<const Model> model,
+                                              const EngineOptions& options);
+  ~Engine();
+
+  // Appends tokens to the sequence and returns the logits after the last one; they are valid until
+  // the next call. kTooLarge when the context would overflow. After an error the sequence is as
+  // before.
+  Result<std::span<const float>> Evaluate(std::span<const TokenId> tokens);
+  // The same, with the logits after every token.
+  Result<void> EvaluateAll(std::span<const TokenId> tokens, const LogitsSink& sink);
+
+  // Forgets the sequence.
+  void Reset() { position_ = 0; }
+
+  uint32_t position() const { return position_; }  // tokens in the sequence
+  uint32_t context_length() const { return plan_.shape.context_length; }
+  const Model& model() const { return *model_; }
+  const MemoryPlan& plan() const { return plan_; }
+  Result<EngineStats> Stats() const;
+
+ private:
+  Engine(std::unique_ptr<const Model> model, MemoryPlan plan);
+
+  Result<void> OpenResources(const EngineOptions& options);
+  Result<void> CheckTokens(std::span<const TokenId> tokens) const;
+  Result<void> EvaluateBatches(std::span<const TokenId> tokens, const LogitsSink* sink);
+  Result<void> EmitLogits(uint32_t first_position, uint32_t token_count, const LogitsSink& sink);
+  std::span<const float> LogitsRow(uint32_t row) const;
+
+  std::unique_ptr<const Model> model_;
+  MemoryPlan plan_;
+  std::unique_ptr<PageSource> source_;
+  std::unique_ptr<Atlas> atlas_;
+  std::unique_ptr<WorkerPool> workers_;
+  KvCache cache_;
+  Workspace workspace_;
+  std::unique_ptr<ForwardPass> pass_;
+  uint32_t position_ = 0;
+  uint64_t evaluated_tokens_ = 0;
+  uint64_t passes_ = 0;
+};
+
+}  // namespace gguf_shard

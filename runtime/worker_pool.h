@@ -1,0 +1,89 @@
+// A fixed crew of threads that share loops: ForEach hands out indices one by one through an atomic
+// counter, so a slow index (a page that must be waited for) holds up one worker only. The caller
+// is worker 0. A loop allocates nothing.
+//
+// Thread-safety: ForEach from one thread at a time, never from inside a loop's body. Everything
+// written before ForEach is visible to the bodies, and what they wrote is visible after it.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#include "core/error.h"
+
+namespace gguf_shard {
+
+class WorkerPool {
+ public:
+  // At least one worker. kOutOfMemory when the system refuses a thread.
+  static Result<std::unique_ptr<WorkerPool>> Create(uint32_t worker_count);
+  ~WorkerPool();
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+
+  uint32_t worker_count() const { return static_cast<uint32_t>(threads_.size()) + 1; }
+
+  // Calls body(index, worker) once for each index below `count`, in rising order of start.
+  template <typename Body>
+  void ForEach(size_t count, Body&& body) {
+    using Plain = std::remove_reference_t<Body>;
+    Run(
+        count,
+        [](void* context, size_t index, uint32_t worker) {
+          (*static_cast<Plain*>(context))(index, worker);
+        },
+        &body);
+  }
+
+  // The same for bodies that return Result<void>: after the first error no further index starts,
+  // and that error is returned.
+  template <typename Body>
+  Result<void> TryForEach(size_t count, Body&& body) {
+    FirstError first_error;
+    ForEach(count, [&](size_t index, uint32_t worker) {
+      if (first_error.happened()) return;
+      if (Result<void> result = body(index, worker); !result) {
+        first_error.Set(std::move(result).error());
+      }
+    });
+    return first_error.Take();
+  }
+
+ private:
+  using PlainBody = void (*)(void* context, size_t index, uint32_t worker);
+
+  class FirstError {
+   public:
+    bool happened() const { return happened_.load(std::memory_order_relaxed); }
+    void Set(Error error);
+    Result<void> Take();
+
+   private:
+    std::atomic<bool> happened_ = false;
+    std::mutex mutex_;
+    std::optional<Error> error_;
+  };
+
+  WorkerPool() = default;
+  void Run(size_t count, PlainBody body, void* context);
+  void Drain(uint32_t worker);
+  void WorkerMain(uint32_t worker);
+
+  std::vector<std::thread> threads_;
+  // One loop at a time: `epoch_` rises when it is set up, `busy_` counts threads still in it.
+  std::atomic<uint32_t> epoch_ = 0;
+  std::atomic<uint32_t> busy_ = 0;
+  std::atomic<bool> stopping_ = false;
+  std::atomic<size_t> next_index_ = 0;
+  size_t count_ = 0;
+  PlainBody body_ = nullptr;
+  void* context_ = nullptr;
+};
+
+}  // namespace gguf_shard
