@@ -63,6 +63,18 @@ Result<void> ReadExactly(int descriptor, const std::filesystem::path& path, uint
   return {};
 }
 
+Result<void> WriteExactly(int descriptor, const std::filesystem::path& path, uint64_t offset,
+                          std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put = pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return Fail(SystemError("write", path, errno));
+    offset += static_cast<uint64_t>(put);
+    bytes = bytes.subspan(static_cast<size_t>(put));
+  }
+  return {};
+}
+
 }  // namespace
 
 File::File(int descriptor, bool direct, uint64_t size_bytes, std::filesystem::path path)
@@ -145,6 +157,7 @@ Result<void> CheckFreeSpace(const std::filesystem::path& directory, uint64_t nee
 
 OutputFile::OutputFile(OutputFile&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1)),
+      direct_descriptor_(std::exchange(other.direct_descriptor_, -1)),
       overwrite_(other.overwrite_),
       path_(std::move(other.path_)),
       temporary_path_(std::move(other.temporary_path_)) {
@@ -153,6 +166,7 @@ OutputFile::OutputFile(OutputFile&& other) noexcept
 
 OutputFile& OutputFile::operator=(OutputFile&& other) noexcept {
   std::swap(descriptor_, other.descriptor_);
+  std::swap(direct_descriptor_, other.direct_descriptor_);
   std::swap(overwrite_, other.overwrite_);
   std::swap(path_, other.path_);
   std::swap(temporary_path_, other.temporary_path_);
@@ -162,6 +176,8 @@ OutputFile& OutputFile::operator=(OutputFile&& other) noexcept {
 OutputFile::~OutputFile() { Discard(); }
 
 void OutputFile::Discard() {
+  if (direct_descriptor_ >= 0) close(direct_descriptor_);
+  direct_descriptor_ = -1;
   if (descriptor_ >= 0) close(descriptor_);
   descriptor_ = -1;
   if (!temporary_path_.empty()) unlink(temporary_path_.c_str());
@@ -177,25 +193,35 @@ Result<OutputFile> OutputFile::Create(const std::filesystem::path& path, Overwri
   output.overwrite_ = overwrite;
   output.path_ = path;
   const std::filesystem::path directory = DirectoryOf(path);
-  output.descriptor_ = open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644);
-  if (output.descriptor_ >= 0) return output;
+  // An unnamed file gets its name through /proc, which a bare chroot may lack.
+  if (access("/proc/self/fd", X_OK) == 0) {
+    output.descriptor_ = open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644);
+    if (output.descriptor_ >= 0) {
+      const std::string self = fmt::format("/proc/self/fd/{}", output.descriptor_);
+      output.direct_descriptor_ = open(self.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC);
+      return output;
+    }
+  }
 
   std::string pattern = (directory / ("." + path.filename().string() + ".XXXXXX")).string();
   output.descriptor_ = mkostemp(pattern.data(), O_CLOEXEC);
   if (output.descriptor_ < 0) return Fail(SystemError("create a file beside", path, errno));
   output.temporary_path_ = pattern;
+  output.direct_descriptor_ = open(pattern.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC);
   fchmod(output.descriptor_, 0644);
   return output;
 }
 
 Result<void> OutputFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t put = pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return Fail(SystemError("write", path_, errno));
-    offset += static_cast<uint64_t>(put);
-    bytes = bytes.subspan(static_cast<size_t>(put));
-  }
+  return WriteExactly(descriptor_, path_, offset, bytes);
+}
+
+Result<void> OutputFile::WriteDirectAt(uint64_t offset, std::span<const std::byte> bytes) {
+  GS_CHECK(offset % kDirectAlignment == 0 && bytes.size() % kDirectAlignment == 0);
+  if (direct_descriptor_ >= 0) return WriteExactly(direct_descriptor_, path_, offset, bytes);
+  GS_TRY(WriteExactly(descriptor_, path_, offset, bytes));
+  // Without direct writes, at least keep dirty pages from piling up in memory.
+  StartWriteback(offset, bytes.size());
   return {};
 }
 

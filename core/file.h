@@ -1,8 +1,8 @@
 // Files: positioned reads and writes that are exact or an Error, and outputs that appear complete
 // or not at all. The only place in the project that opens, writes, syncs and renames.
 //
-// Thread-safety: File::ReadAt and OutputFile::WriteAt may be called from many threads at once; the
-// rest is for one thread.
+// Thread-safety: File::ReadAt and OutputFile's WriteAt and WriteDirectAt may be called from many
+// threads at once; the rest is for one thread.
 #pragma once
 
 #include <cstddef>
@@ -69,6 +69,9 @@ class OutputFile {
   ~OutputFile();
 
   Result<void> WriteAt(uint64_t offset, std::span<const std::byte> bytes);
+  // Like WriteAt, but past the page cache where the file system allows that. Offset, length and
+  // address are multiples of 4096; the bytes must not be in a 4096-byte block that WriteAt writes.
+  Result<void> WriteDirectAt(uint64_t offset, std::span<const std::byte> bytes);
   // Reserves disk blocks, so that a full disk shows before the work; a no-op where unsupported.
   Result<void> Reserve(uint64_t size_bytes);
   // Starts writing dirty bytes of the range to the disk without waiting; a hint.
@@ -87,6 +90,7 @@ class OutputFile {
   void Discard();
 
   int descriptor_ = -1;
+  int direct_descriptor_ = -1;  // the same file with O_DIRECT; -1 where that is refused
   Overwrite overwrite_ = Overwrite::kRefuse;
   std::filesystem::path path_;            // final name
   std::filesystem::path temporary_path_;  // empty while the file is unnamed

@@ -1,0 +1,40 @@
+// Writes a new core file: header, pages in any order, index. The file appears under its name with
+// Commit(), or not at all.
+//
+// The CRCs of the pages go straight into the index area of the file, so that memory does not grow
+// with the model. Thread-safety: WritePages may be called from many threads at once.
+#pragma once
+
+#include <filesystem>
+#include <span>
+
+#include "core/digest.h"
+#include "core/error.h"
+#include "core/file.h"
+#include "core/map.h"
+
+namespace gguf_shard {
+
+class CoreWriter {
+ public:
+  // Reserves the disk space of the whole core and writes its header.
+  static Result<CoreWriter> Create(const std::filesystem::path& path, Overwrite overwrite,
+                                   const CoreMap& plan);
+
+  // Seals the pages in place and writes them. `pages` is page-aligned, whole pages.
+  Result<void> WritePages(uint64_t first_page, std::span<std::byte> pages);
+  // After all pages: completes the index; returns its SHA-256.
+  Result<Sha256Digest> FinishIndex();
+  Result<void> Sync() { return output_.Sync(); }
+  Result<void> Commit() { return output_.Commit(); }
+
+ private:
+  CoreWriter(OutputFile output, const MapCore& core) : output_(std::move(output)), core_(core) {}
+  uint64_t PageOffset(uint64_t page) const { return core_.data_offset + page * kPageBytes; }
+  Result<void> WriteCrcs(uint64_t first_page, std::span<const uint32_t> crcs);
+
+  OutputFile output_;
+  MapCore core_;
+};
+
+}  // namespace gguf_shard

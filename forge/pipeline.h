@@ -1,0 +1,44 @@
+// Runs batches through three stages, overlapped over all cores:
+//
+//   load     a few threads, waiting for the disk most of the time
+//   work     as many threads as processors and a few more (they may write)
+//   finish   the calling thread, strictly in batch order: hashing, progress
+//
+// Memory is bounded by the buffer pool: a batch takes its buffer, in order, before it is loaded and
+// gives it back when it is finished. The first error, or Ctrl-C, stops everything; RunPipeline
+// returns when every thread has ended.
+// Thread-safety: `load` and `work` are called from many threads at once, each for another batch.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+
+#include "core/error.h"
+#include "forge/batch.h"
+#include "forge/buffer_pool.h"
+
+namespace gguf_shard {
+
+inline constexpr uint64_t kPipelineBudgetBytes = uint64_t{96} << 20;
+
+// A batch on its way. The buffer is cut in two: pages, then room for the source bytes with a page
+// to spare on either side, for reads that must be aligned.
+struct BatchWork {
+  Batch batch;
+  PooledBuffer buffer;
+  std::span<std::byte> pages;          // batch.page_bytes
+  std::span<std::byte> source_window;  // page-aligned, source_bytes plus two pages
+  std::span<std::byte> source;         // batch.source_bytes, within the window
+};
+
+struct PipelineStages {
+  std::function<std::optional<Batch>()> next;  // called by one thread at a time
+  std::function<Result<void>(BatchWork&)> load;
+  std::function<Result<void>(BatchWork&)> work;
+  std::function<Result<void>(BatchWork&)> finish;
+};
+
+Result<void> RunPipeline(const PipelineStages& stages);
+
+}  // namespace gguf_shard
