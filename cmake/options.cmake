@@ -16,6 +16,10 @@ if(GS_SANITIZE)
                                               -fno-sanitize-recover=all)
   target_link_options(gs_options INTERFACE -fsanitize=${GS_SANITIZE})
 endif()
+if(GS_FUZZ)
+  # Coverage for libFuzzer; its main comes with the targets alone (tests/fuzz).
+  target_compile_options(gs_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 # Bit-identical results across builds: no contraction or reassociation that the source does not ask for.
 target_compile_options(gs_options INTERFACE -ffp-contract=off)
 

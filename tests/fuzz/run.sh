@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Builds the fuzz preset (clang) and runs every target, one after the other:
+#   tests/fuzz/run.sh [SECONDS] [--keep]     SECONDS for each target, 60 when left out
+# New inputs stay in build/fuzz/found; --keep minimises them with the committed corpora and puts the
+# result in tests/fuzz/corpus. A finding is written to build/fuzz/findings and ends the script.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+seconds=60
+keep=no
+for argument in "$@"; do
+  case $argument in
+    --keep) keep=yes ;;
+    *[!0-9]* | '') echo "usage: tests/fuzz/run.sh [SECONDS] [--keep]" >&2; exit 2 ;;
+    *) seconds=$argument ;;
+  esac
+done
+
+build=${GS_FUZZ_BUILD:-build/fuzz}
+cmake --preset fuzz -B "$build" >/dev/null
+targets=()
+for source in tests/fuzz/*_fuzz.cc; do
+  targets+=("$(basename "$source" _fuzz.cc)")
+done
+cmake --build "$build" --target "${targets[@]/%/_fuzz}"
+
+# The file name ending of a target's corpus: libFuzzer gives none.
+ending_of() {
+  case $1 in
+    map) echo sgmap ;;
+    *) echo "$1" ;;
+  esac
+}
+
+# Committed inputs that a target starts from.
+seeds_of() {
+  echo "tests/fuzz/corpus/$1"
+  if [[ $1 == gguf ]]; then echo tests/corruption; fi
+}
+
+fuzz() {
+  local target=$1 found=$build/found/$1 findings=$build/findings/$1 options=()
+  mkdir -p "$found" "$findings"
+  [[ ! -e tests/fuzz/$target.dict ]] || options+=("-dict=tests/fuzz/$target.dict")
+  mapfile -t seeds < <(seeds_of "$target")
+  "$build/tests/fuzz/${target}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 \
+    -max_len=16384 -print_final_stats=1 -artifact_prefix="$findings/" "${options[@]}" \
+    "$found" "${seeds[@]}"
+}
+
+# The fewest, smallest inputs with the coverage of all, in place of the committed ones.
+keep() {
+  local target=$1 corpus=tests/fuzz/corpus/$1 merged=$build/merged/$1 file
+  rm -rf "$merged"
+  mkdir -p "$merged"
+  "$build/tests/fuzz/${target}_fuzz" -merge=1 -max_len=16384 "$merged" "$corpus" \
+    "$build/found/$target"
+  rm -f "$corpus"/*
+  for file in "$merged"/*; do
+    mv "$file" "$corpus/$(basename "$file" | cut -c1-16).$(ending_of "$target")"
+  done
+}
+
+for target in "${targets[@]}"; do
+  echo "== $target, $seconds seconds"
+  fuzz "$target"
+  [[ $keep == no ]] || keep "$target"
+done

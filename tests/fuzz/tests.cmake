@@ -1,0 +1,2 @@
+# The fuzz targets, replayed over their corpora.
+add_subdirectory(${CMAKE_CURRENT_LIST_DIR})
