@@ -1,0 +1,77 @@
+// Private to kernels/cpu: the kernels of each group of types, for any Simd class.
+// Thread-safety: pure functions.
+#pragma once
+
+#include "kernels/cpu/decode_256.h"
+#include "kernels/cpu/decode_256_sub16.h"
+#include "kernels/cpu/decode_32.h"
+#include "kernels/cpu/float_tile.h"
+#include "kernels/cpu/quantized_tile.h"
+
+namespace gguf_shard {
+
+template <class Simd>
+MatMulKernel FloatKernelOf(TensorType type) {
+  switch (type) {
+    case TensorType::kF32:
+      return MultiplyFloat<Simd, LoadWeightF32<Simd>>;
+    case TensorType::kF16:
+      return MultiplyFloat<Simd, LoadWeightF16<Simd>>;
+    case TensorType::kBF16:
+      return MultiplyFloat<Simd, LoadWeightBf16<Simd>>;
+    default:
+      return nullptr;
+  }
+}
+
+template <class Simd>
+MatMulKernel Block32KernelOf(TensorType type) {
+  switch (type) {
+    case TensorType::kQ4_0:
+      return MultiplyQuantized<Simd, DecodeQ4_0<Simd>>;
+    case TensorType::kQ4_1:
+      return MultiplyQuantized<Simd, DecodeQ4_1<Simd>>;
+    case TensorType::kQ5_0:
+      return MultiplyQuantized<Simd, DecodeQ5_0<Simd>>;
+    case TensorType::kQ5_1:
+      return MultiplyQuantized<Simd, DecodeQ5_1<Simd>>;
+    case TensorType::kQ8_0:
+      return MultiplyQuantized<Simd, DecodeQ8_0<Simd>>;
+    case TensorType::kIQ4_NL:
+      return MultiplyQuantized<Simd, DecodeIq4Nl<Simd>>;
+    case TensorType::kMXFP4:
+      return MultiplyQuantized<Simd, DecodeMxfp4<Simd>>;
+    default:
+      return nullptr;
+  }
+}
+
+template <class Simd>
+MatMulKernel Block256KernelOf(TensorType type) {
+  switch (type) {
+    case TensorType::kQ4_K:
+      return MultiplyQuantized<Simd, DecodeQ4K<Simd>>;
+    case TensorType::kQ5_K:
+      return MultiplyQuantized<Simd, DecodeQ5K<Simd>>;
+    case TensorType::kIQ4_XS:
+      return MultiplyQuantized<Simd, DecodeIq4Xs<Simd>>;
+    default:
+      return nullptr;
+  }
+}
+
+template <class Simd>
+MatMulKernel Sub16KernelOf(TensorType type) {
+  switch (type) {
+    case TensorType::kQ2_K:
+      return MultiplyQuantized<Simd, DecodeQ2K<Simd>>;
+    case TensorType::kQ3_K:
+      return MultiplyQuantized<Simd, DecodeQ3K<Simd>>;
+    case TensorType::kQ6_K:
+      return MultiplyQuantized<Simd, DecodeQ6K<Simd>>;
+    default:
+      return nullptr;
+  }
+}
+
+}  // namespace gguf_shard

@@ -1,0 +1,105 @@
+// Vectors of 16 lanes: AVX-512 F, BW, VL, DQ, VNNI. Only for sources that kernels/flags.cmake
+// compiles with these. Thread-safety: pure functions.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/cpu/simd_common.h"
+
+namespace gguf_shard::avx512 {
+
+struct Simd : VectorBase<Simd, 16> {
+  static constexpr uint32_t kMaxTokensAtOnce = 8;
+
+  static GS_INLINE U32 LoadU16(const void* source) {
+    return (U32)_mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(source)));
+  }
+  static GS_INLINE U32 LoadU8(const void* source) {
+    return (U32)_mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(source)));
+  }
+  static GS_INLINE F32 LoadF16(const void* source) {
+    return (F32)_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(source)));
+  }
+  static GS_INLINE void StoreF16(void* target, F32 value) {
+    _mm256_storeu_si256(static_cast<__m256i*>(target),
+                        _mm512_cvtps_ph((__m512)value, _MM_FROUND_TO_NEAREST_INT));
+  }
+  // Of the low 16 bits of each lane.
+  static GS_INLINE F32 F16ToF32(U32 bits) {
+    return (F32)_mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)bits));
+  }
+  static GS_INLINE F32 ToF32(I32 value) { return (F32)_mm512_cvtepi32_ps((__m512i)value); }
+  // Of integers below 2^31.
+  static GS_INLINE F32 ToF32(U32 value) { return ToF32((I32)value); }
+  static GS_INLINE F32 MulAdd(F32 a, F32 b, F32 c) {
+    return (F32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+  }
+  static GS_INLINE F32 Max(F32 a, F32 b) { return (F32)_mm512_max_ps((__m512)a, (__m512)b); }
+  static GS_INLINE F32 Select(I32 mask, F32 yes, F32 no) {
+    return (F32)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)mask), (__m512)no, (__m512)yes);
+  }
+  // Signed bytes to f32.
+  static GS_INLINE F32 LoadI8(const void* source) {
+    const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(source));
+    return (F32)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+  }
+
+  // Replaces each byte, 0..15, by table[byte].
+  static GS_INLINE U32 LookUp(const uint8_t (&table)[16], U32 indices) {
+    const __m128i lane = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+    return (U32)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(lane), (__m512i)indices);
+  }
+
+  // Bits 4i..4i+3 of each lane become bit 4 of its four bytes.
+  template <uint32_t kIndex>
+  static GS_INLINE U32 FifthBits(U32 bits) {
+    constexpr int kByte = kIndex / 2;
+    constexpr int kBits = kIndex % 2 == 0 ? 0x08040201 : int(0x80402010);
+    const __m512i spread =
+        _mm512_setr_epi32(0x00000000 + kByte * 0x01010101, 0x04040404 + kByte * 0x01010101,
+                          0x08080808 + kByte * 0x01010101, 0x0c0c0c0c + kByte * 0x01010101,
+                          0x00000000 + kByte * 0x01010101, 0x04040404 + kByte * 0x01010101,
+                          0x08080808 + kByte * 0x01010101, 0x0c0c0c0c + kByte * 0x01010101,
+                          0x00000000 + kByte * 0x01010101, 0x04040404 + kByte * 0x01010101,
+                          0x08080808 + kByte * 0x01010101, 0x0c0c0c0c + kByte * 0x01010101,
+                          0x00000000 + kByte * 0x01010101, 0x04040404 + kByte * 0x01010101,
+                          0x08080808 + kByte * 0x01010101, 0x0c0c0c0c + kByte * 0x01010101);
+    const __mmask64 set =
+        _mm512_test_epi8_mask(_mm512_shuffle_epi8((__m512i)bits, spread), _mm512_set1_epi32(kBits));
+    return (U32)_mm512_maskz_mov_epi8(set, _mm512_set1_epi8(16));
+  }
+
+  // kWords words of four unsigned bytes to a lane, ready for products.
+  template <uint32_t kMaxWeight, uint32_t kWords>
+  struct Weights {
+    U32 words[kWords];
+    GS_INLINE explicit Weights(const U32 (&source)[kWords]) {
+#pragma GCC unroll 8
+      for (uint32_t w = 0; w < kWords; ++w) words[w] = source[w];
+    }
+  };
+
+  // sum over bytes of weight * (256 * high + low), exact.
+  template <uint32_t kMaxWeight, uint32_t kWords>
+  static GS_INLINE I32 Dot(const Weights<kMaxWeight, kWords>& weights, const int8_t* high,
+                           const int8_t* low) {
+    __m512i high_sum = _mm512_setzero_si512();
+    __m512i low_sum = _mm512_setzero_si512();
+#pragma GCC unroll 8
+    for (uint32_t w = 0; w < kWords; ++w) {
+      const __m512i word = (__m512i)weights.words[w];
+      high_sum = _mm512_dpbusd_epi32(high_sum, word, Broadcast(high + w * 4));
+      low_sum = _mm512_dpbusd_epi32(low_sum, word, Broadcast(low + w * 4));
+    }
+    return (I32)_mm512_add_epi32(_mm512_slli_epi32(high_sum, 8), low_sum);
+  }
+
+ private:
+  static GS_INLINE __m512i Broadcast(const int8_t* four_bytes) {
+    int32_t word;
+    __builtin_memcpy(&word, four_bytes, sizeof word);
+    return _mm512_set1_epi32(word);
+  }
+};
+
+}  // namespace gguf_shard::avx512

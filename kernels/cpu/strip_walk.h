@@ -1,0 +1,111 @@
+// The walk over a run of strips that all matrix kernels share.
+//
+// For every strip and every block of at most kMaxTokensAtOnce tokens, the strip's pages are visited
+// in order; in a page, the rows are taken kLanes at a time. The last vector of a tile starts at row
+// tile_rows - kLanes, so that it ends with the tile and reads no foreign bytes; rows that two
+// vectors share are computed twice, with the same result. Only tiles of fewer than kLanes rows are
+// read past their planes; those pages are copied to a padded buffer first.
+//
+// A row's sum goes over pages, blocks and sub-blocks in order, in one accumulator for each token:
+// it does not depend on how tokens are grouped. Thread-safety: pure functions over a task.
+#pragma once
+
+#include "kernels/cpu/decode_common.h"
+#include "kernels/cpu/matmul_task.h"
+
+namespace gguf_shard {
+
+inline constexpr size_t kTaskPageBytes = 4096;
+inline constexpr uint32_t kTaskMaxTileRows = 64;
+
+// `Tile` multiplies: Tile::template Page<kTokens>(task, page_index, page, first_row, x, sums) adds
+// the products of one page, for kLanes rows from first_row on, to sums[kTokens].
+template <class Simd, class Tile>
+struct StripWalk {
+  using F32 = typename Simd::F32;
+  static constexpr uint32_t kLanes = Simd::kLanes;
+  static constexpr uint32_t kMaxVectors = (kTaskMaxTileRows + kLanes - 1) / kLanes;
+
+  static void Run(const MatMulTask& task) {
+    for (uint64_t strip = 0; strip < task.strip_count; ++strip) {
+      const uint64_t first_row = strip * task.tile_rows;
+      if (first_row >= task.row_count) break;
+      Strip(task, strip, first_row);
+    }
+  }
+
+ private:
+  static void Strip(const MatMulTask& task, uint64_t strip, uint64_t first_row) {
+    const std::byte* pages = task.pages + strip * task.pages_per_strip * kTaskPageBytes;
+    size_t token = 0;
+    while (token < task.token_count) {
+      const size_t left = task.token_count - token;
+      if (Simd::kMaxTokensAtOnce >= 8 && left >= 8) {
+        Tokens<Simd::kMaxTokensAtOnce >= 8 ? 8 : 4>(task, pages, first_row, token);
+        token += 8;
+      } else if (left >= 4) {
+        Tokens<4>(task, pages, first_row, token);
+        token += 4;
+      } else if (left >= 2) {
+        Tokens<2>(task, pages, first_row, token);
+        token += 2;
+      } else {
+        Tokens<1>(task, pages, first_row, token);
+        token += 1;
+      }
+    }
+  }
+
+  template <uint32_t kTokens>
+  static void Tokens(const MatMulTask& task, const std::byte* pages, uint64_t first_row,
+                     size_t first_token) {
+    const std::byte* x[kTokens];
+    for (uint32_t t = 0; t < kTokens; ++t) {
+      x[t] = task.x + task.tokens[first_token + t] * task.x_token_bytes;
+    }
+    const uint64_t rows_left = task.row_count - first_row;
+    const auto rows =
+        static_cast<uint32_t>(rows_left < task.tile_rows ? rows_left : task.tile_rows);
+    const uint32_t vectors = (rows + kLanes - 1) / kLanes;
+    F32 sums[kMaxVectors][kTokens];
+    for (uint32_t v = 0; v < vectors; ++v) {
+      for (uint32_t t = 0; t < kTokens; ++t) sums[v][t] = Simd::ZeroF32();
+    }
+    const bool narrow = task.tile_rows < kLanes;
+    alignas(64) std::byte padded[kTaskPageBytes + 64];
+    for (uint64_t page_index = 0; page_index < task.pages_per_strip; ++page_index) {
+      const std::byte* page = pages + page_index * kTaskPageBytes;
+      if (narrow) {
+        __builtin_memcpy(padded, page, kTaskPageBytes);
+        __builtin_memset(padded + kTaskPageBytes, 0, 64);
+        page = padded;
+      }
+      for (uint32_t v = 0; v < vectors; ++v) {
+        Tile::template Page<kTokens>(task, page_index, page, FirstRow(task, v), x, sums[v]);
+      }
+    }
+    float* y = task.y + first_token * task.y_stride + first_row;
+    for (uint32_t v = 0; v < vectors; ++v) {
+      const uint32_t row = FirstRow(task, v);
+      for (uint32_t t = 0; t < kTokens; ++t) {
+        Store(y + t * task.y_stride + row, sums[v][t], rows - row);
+      }
+    }
+  }
+
+  static GS_INLINE uint32_t FirstRow(const MatMulTask& task, uint32_t vector) {
+    const uint32_t row = vector * kLanes;
+    if (task.tile_rows < kLanes) return 0;
+    return row + kLanes <= task.tile_rows ? row : task.tile_rows - kLanes;
+  }
+
+  static GS_INLINE void Store(float* y, F32 sums, uint32_t rows) {
+    if (rows >= kLanes) {
+      Simd::StoreF32(y, sums);
+    } else {
+      __builtin_memcpy(y, &sums, rows * sizeof(float));
+    }
+  }
+};
+
+}  // namespace gguf_shard

@@ -1,0 +1,74 @@
+// Which instruction sets this processor and operating system offer, asked once.
+#include <cstdlib>
+#include <optional>
+
+#include "kernels/matmul.h"
+
+namespace gguf_shard {
+namespace {
+
+bool HasAvx2() {
+#if defined(__x86_64__)
+  // The compiler's runtime also asks the operating system whether it saves the wide registers.
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+#else
+  return false;
+#endif
+}
+
+bool HasAvx512Vnni() {
+#if defined(__x86_64__)
+  return HasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vnni");
+#else
+  return false;
+#endif
+}
+
+std::optional<KernelIsa> IsaFromEnvironment() {
+  const char* text = std::getenv("GGUF_SHARD_ISA");
+  if (text == nullptr) return std::nullopt;
+  for (const auto isa : {KernelIsa::kPortable, KernelIsa::kAvx2, KernelIsa::kAvx512Vnni}) {
+    if (KernelIsaName(isa) == text) return isa;
+  }
+  return std::nullopt;
+}
+
+KernelIsa Detect() {
+  const auto wished = IsaFromEnvironment();
+  if (wished && KernelIsaIsSupported(*wished)) return *wished;
+  if (HasAvx512Vnni()) return KernelIsa::kAvx512Vnni;
+  return HasAvx2() ? KernelIsa::kAvx2 : KernelIsa::kPortable;
+}
+
+}  // namespace
+
+std::string_view KernelIsaName(KernelIsa isa) {
+  switch (isa) {
+    case KernelIsa::kPortable:
+      return "portable";
+    case KernelIsa::kAvx2:
+      return "avx2";
+    case KernelIsa::kAvx512Vnni:
+      return "avx512";
+  }
+  return "unknown";
+}
+
+bool KernelIsaIsSupported(KernelIsa isa) {
+  switch (isa) {
+    case KernelIsa::kPortable:
+      return true;
+    case KernelIsa::kAvx2:
+      return HasAvx2();
+    case KernelIsa::kAvx512Vnni:
+      return HasAvx512Vnni();
+  }
+  return false;
+}
+
+KernelIsa DetectKernelIsa() { return Detect(); }
+
+}  // namespace gguf_shard

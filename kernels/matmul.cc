@@ -1,0 +1,97 @@
+// The driver: checks a run against its activations, and hands it to the kernel of its type and
+// instruction set.
+#include "kernels/matmul.h"
+
+#include <algorithm>
+
+#include "core/bytes.h"
+#include "core/check.h"
+#include "core/page.h"
+#include "kernels/cpu/matmul_task.h"
+
+namespace gguf_shard {
+namespace {
+
+static_assert(kPageBytes == 4096, "kernels/cpu/strip_walk.h counts on it");
+static_assert(kMaxTileRows == 64, "kernels/cpu/strip_walk.h counts on it");
+
+template <class... Groups>
+MatMulKernel FirstOf(TensorType type, Groups... groups) {
+  MatMulKernel kernel = nullptr;
+  ((kernel = kernel != nullptr ? kernel : groups(type)), ...);
+  return kernel;
+}
+
+MatMulKernel PortableKernel(TensorType type) {
+  using namespace portable;
+  return FirstOf(type, FloatKernel, Block32Kernel, Block256Kernel, Sub16Kernel);
+}
+
+#if defined(__x86_64__)
+MatMulKernel Avx2Kernel(TensorType type) {
+  using namespace avx2;
+  return FirstOf(type, FloatKernel, Block32Kernel, Block256Kernel, Sub16Kernel);
+}
+
+MatMulKernel Avx512Kernel(TensorType type) {
+  using namespace avx512;
+  return FirstOf(type, FloatKernel, Block32Kernel, Block256Kernel, Sub16Kernel);
+}
+#endif
+
+MatMulKernel KernelOf(KernelIsa isa, TensorType type) {
+#if defined(__x86_64__)
+  if (isa == KernelIsa::kAvx512Vnni) return Avx512Kernel(type);
+  if (isa == KernelIsa::kAvx2) return Avx2Kernel(type);
+#endif
+  GS_CHECK(isa == KernelIsa::kPortable);
+  return PortableKernel(type);
+}
+
+void CheckRun(const StripRun& run, const ActivationBatch& x, std::span<const uint32_t> tokens) {
+  const TensorTypeInfo& info = GetTensorType(run.type);
+  const TileGeometry& geometry = run.geometry;
+  GS_CHECK(geometry.rows >= 1 && geometry.rows <= kMaxTileRows);
+  GS_CHECK(geometry.blocks_per_row * info.block_weights == geometry.columns);
+  GS_CHECK(geometry.words_per_block == info.words_per_block());
+  GS_CHECK(geometry.short_bytes == info.short_bytes);
+  GS_CHECK(x.columns() % info.block_weights == 0);
+  GS_CHECK(run.pages_per_strip == DivCeil(x.columns(), geometry.columns));
+  for (const uint32_t token : tokens) GS_CHECK(token < x.tokens());
+}
+
+}  // namespace
+
+bool HasMatMulKernel(TensorType type) { return PortableKernel(type) != nullptr; }
+
+void MatMul(KernelIsa isa, const StripRun& run, const ActivationBatch& x,
+            std::span<const uint32_t> tokens, float* y, size_t y_stride) {
+  CheckRun(run, x, tokens);
+  const MatMulKernel kernel = KernelOf(isa, run.type);
+  GS_CHECK(kernel != nullptr);
+  const uint64_t first_row = run.first_strip * run.geometry.rows;
+  if (first_row >= run.rows || tokens.empty()) return;
+
+  MatMulTask task;
+  task.pages = run.pages;
+  task.strip_count = run.strip_count;
+  task.pages_per_strip = run.pages_per_strip;
+  task.blocks_per_row = x.columns() / GetTensorType(run.type).block_weights;
+  task.row_count = std::min(run.rows - first_row, run.strip_count * run.geometry.rows);
+  task.tile_rows = run.geometry.rows;
+  task.tile_blocks = run.geometry.blocks_per_row;
+  task.words_per_block = run.geometry.words_per_block;
+  task.short_bytes = run.geometry.short_bytes;
+  task.short_planes_offset = run.geometry.short_planes_offset;
+  task.x = x.data();
+  task.x_token_bytes = x.token_stride_bytes();
+  task.x_factors_offset = x.factors_offset();
+  task.x_values_offset = x.values_offset();
+  task.tokens = tokens.data();
+  task.token_count = tokens.size();
+  task.y = y + first_row;
+  task.y_stride = y_stride;
+  kernel(task);
+}
+
+}  // namespace gguf_shard
