@@ -2,7 +2,8 @@
 # Builds the fuzz preset (clang) and runs every target, one after the other:
 #   tests/fuzz/run.sh [SECONDS] [--keep]     SECONDS for each target, 60 when left out
 # New inputs stay in build/fuzz/found; --keep minimises them with the committed corpora and puts the
-# result in tests/fuzz/corpus. A finding is written to build/fuzz/findings and ends the script.
+# result in tests/fuzz/corpus. A finding is written to build/fuzz/findings, shown, and ends the
+# script with an error.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -43,9 +44,15 @@ fuzz() {
   mkdir -p "$found" "$findings"
   [[ ! -e tests/fuzz/$target.dict ]] || options+=("-dict=tests/fuzz/$target.dict")
   mapfile -t seeds < <(seeds_of "$target")
-  "$build/tests/fuzz/${target}_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 \
-    -max_len=16384 -print_final_stats=1 -artifact_prefix="$findings/" "${options[@]}" \
-    "$found" "${seeds[@]}"
+  local log=$build/$target.log
+  if ! "$build/tests/fuzz/${target}_fuzz" -max_total_time="$seconds" -timeout=10 \
+    -rss_limit_mb=2048 -max_len=16384 -print_final_stats=1 -artifact_prefix="$findings/" \
+    "${options[@]}" "$found" "${seeds[@]}" >"$log" 2>&1; then
+    tail -n 60 "$log"
+    echo "== $target: a finding in $findings" >&2
+    exit 1
+  fi
+  grep -E '^Done|^stat::|cov: ' "$log" | tail -n 8
 }
 
 # The fewest, smallest inputs with the coverage of all, in place of the committed ones.
@@ -54,7 +61,7 @@ keep() {
   rm -rf "$merged"
   mkdir -p "$merged"
   "$build/tests/fuzz/${target}_fuzz" -merge=1 -max_len=16384 "$merged" "$corpus" \
-    "$build/found/$target"
+    "$build/found/$target" >"$build/$target.merge.log" 2>&1
   rm -f "$corpus"/*
   for file in "$merged"/*; do
     mv "$file" "$corpus/$(basename "$file" | cut -c1-16).$(ending_of "$target")"
