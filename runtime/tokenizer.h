@@ -36,8 +36,9 @@ class Tokenizer {
   // The bytes one token stands for (may be part of a UTF-8 character); empty for control tokens
   // unless `render_special`. Ids out of range give nothing.
   virtual std::string TokenBytes(TokenId id, bool render_special) const = 0;
-  // The text of a sequence, as a model's answer would be shown: a leading BOS and, for "llama", the
-  // space that its prefix rule added are dropped.
+  // The bytes of a sequence, as they are (show them through a Utf8Stream). One that begins with BOS
+  // is a whole text: the BOS is dropped and, for "llama", the space that its prefix rule added. One
+  // without is the continuation of another text and keeps its first space.
   virtual std::string Decode(std::span<const TokenId> ids, bool render_special) const = 0;
 
   virtual size_t vocab_size() const = 0;
@@ -45,6 +46,8 @@ class Tokenizer {
   virtual TokenId eos() const = 0;
   // EOS, EOT and whatever else ends a generation.
   virtual bool IsEndOfGeneration(TokenId id) const = 0;
+  // What the tokenizer holds in memory; the memory budget counts it.
+  virtual size_t memory_bytes() const = 0;
 };
 
 // Collects token bytes and hands out only whole UTF-8 characters; invalid bytes become U+FFFD.
