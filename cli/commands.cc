@@ -2,7 +2,12 @@
 
 namespace gguf_shard {
 
-void AddCommands([[maybe_unused]] CLI::App& app, [[maybe_unused]] CommandLine& line) {}
+void AddCommands(CLI::App& app, CommandLine& line) {
+  AddShardCommand(app, line);
+  AddUnshardCommand(app, line);
+  AddVerifyCommand(app, line);
+  AddInspectCommand(app, line);
+}
 
 void AddQuietFlag(CLI::App& command, bool& quiet) {
   command.add_flag("-q,--quiet", quiet, "Print results and errors only, no progress");

@@ -29,7 +29,13 @@ struct CommandLine {
   std::function<Result<ExitCode>()> run;
 };
 
-// Adds every subcommand to the program.
+// One per subcommand, each in cli/NAME_command.cc.
+void AddShardCommand(CLI::App& app, CommandLine& line);
+void AddUnshardCommand(CLI::App& app, CommandLine& line);
+void AddVerifyCommand(CLI::App& app, CommandLine& line);
+void AddInspectCommand(CLI::App& app, CommandLine& line);
+
+// Adds every subcommand to the program, in the order in which the help lists them.
 void AddCommands(CLI::App& app, CommandLine& line);
 
 // -q, --quiet: results and errors only, no progress.

@@ -1,0 +1,125 @@
+// gguf-shard verify: checks every page, the index and the map, and lists everything that is wrong.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/json_output.h"
+#include "cli/progress.h"
+#include "forge/verify.h"
+
+namespace gguf_shard {
+namespace {
+
+struct VerifyArguments {
+  std::string map;
+  bool fast = false;
+  bool json = false;
+  bool quiet = false;
+};
+
+std::string PagesText(const PageRange& pages) {
+  if (pages.page_count == 1) return fmt::format("page {}", pages.first_page);
+  return fmt::format("pages {} to {}", pages.first_page, pages.end_page() - 1);
+}
+
+std::string_view KindText(PageFaultKind kind) {
+  switch (kind) {
+    case PageFaultKind::kTag:
+      return "fails its tag";
+    case PageFaultKind::kStale:
+      return "an old version, not the one in the index";
+    case PageFaultKind::kUnreadable:
+      return "cannot be read";
+  }
+  return "bad";
+}
+
+std::string Comparison(const std::string& expected, const std::string& found) {
+  if (expected.empty() && found.empty()) return "";
+  if (expected.empty()) return fmt::format(" ({})", found);
+  return fmt::format(" (expected {}, found {})", expected, found);
+}
+
+void PrintReport(const VerifyReport& report, bool quiet) {
+  for (const BadPages& bad : report.bad_pages) {
+    fmt::print("{} of {}: {}{}\n", PagesText(bad.pages), bad.owner, KindText(bad.kind),
+               Comparison(bad.expected, bad.found));
+  }
+  for (const VerifyFault& fault : report.faults) {
+    fmt::print("{}: {}{}\n", fault.subject, fault.sentence,
+               Comparison(fault.expected, fault.found));
+  }
+  const auto checked = fmt::format("{} pages ({})", report.checked_page_count,
+                                   FormatBytes(report.checked_page_count * kPageBytes));
+  if (!report.intact()) {
+    fmt::print("{}: DAMAGED: {} bad pages of {}, {} other faults\n", report.core_path.string(),
+               report.bad_page_count, checked, report.faults.size());
+  } else if (!quiet) {
+    fmt::print("{}: intact: {}, index and map{}\n", report.core_path.string(), checked,
+               report.fast ? "" : ", every tensor and source file");
+  }
+}
+
+nlohmann::ordered_json ReportJson(const VerifyReport& report) {
+  using Json = nlohmann::ordered_json;
+  Json bad_pages = Json::array();
+  for (const BadPages& bad : report.bad_pages) {
+    bad_pages.push_back({{"first_page", bad.pages.first_page},
+                         {"page_count", bad.pages.page_count},
+                         {"fault", PageFaultKindName(bad.kind)},
+                         {"tensor", bad.owner},
+                         {"expected", bad.expected},
+                         {"found", bad.found}});
+  }
+  Json faults = Json::array();
+  for (const VerifyFault& fault : report.faults) {
+    faults.push_back({{"subject", fault.subject},
+                      {"message", fault.sentence},
+                      {"expected", fault.expected},
+                      {"found", fault.found}});
+  }
+  return {{"intact", report.intact()},
+          {"mode", report.fast ? "fast" : "full"},
+          {"map", report.map_path.string()},
+          {"core", report.core_path.string()},
+          {"core_id", CoreIdToHex(report.map.core.id)},
+          {"checked_page_count", report.checked_page_count},
+          {"bad_page_count", report.bad_page_count},
+          {"bad_pages", bad_pages},
+          {"faults", faults}};
+}
+
+Result<ExitCode> RunVerify(const VerifyArguments& arguments) {
+  const auto progress = MakeProgress(arguments.quiet);
+  const auto report = VerifyCore(arguments.map, VerifyOptions{arguments.fast}, *progress);
+  if (!report) {
+    if (arguments.json) PrintJson({{"intact", false}, {"error", ErrorJson(report.error())}});
+    return Fail(report.error());
+  }
+  if (arguments.json) {
+    PrintJson(ReportJson(*report));
+  } else {
+    PrintReport(*report, arguments.quiet);
+  }
+  return report->intact() ? ExitCode::kSuccess : ExitCode::kDamaged;
+}
+
+}  // namespace
+
+void AddVerifyCommand(CLI::App& app, CommandLine& line) {
+  auto arguments = std::make_shared<VerifyArguments>();
+  CLI::App* command = app.add_subcommand("verify", "Check every page of a core, its index and map");
+  command->add_option("map", arguments->map, "The map, or the directory of core.sgmap")
+      ->required()
+      ->type_name("CORE.sgmap");
+  command->add_flag("--fast", arguments->fast,
+                    "Page tags, index and map only; no tensor and file digests");
+  command->add_flag("--json", arguments->json, "Print the report as JSON");
+  AddQuietFlag(*command, arguments->quiet);
+  command->callback(
+      [arguments, &line] { line.run = [arguments] { return RunVerify(*arguments); }; });
+}
+
+}  // namespace gguf_shard
