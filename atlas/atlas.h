@@ -2,10 +2,12 @@
 //
 // A pool of page slots, allocated once, is all the memory that holds weights. Three classes of
 // runs:
+//
 //   pinned    the high zone and an evenly spread part of the normal runs: loaded once, never
 //   evicted streamed  the rest of the cyclic schedule: read ahead through a ring, freed after use
 //   cached    runs used on demand (experts, gathered embedding rows): LRU over the slots left to
-//   them
+//             them
+//
 // A dense model is read in a cycle, and plain LRU over a cycle larger than the cache never hits; a
 // fixed resident part plus a stream is the optimum. Streamed runs are spread evenly over the cycle
 // so that disk and compute overlap all the time.
@@ -13,8 +15,15 @@
 // Every page's tag is checked when it arrives, before it can be pinned; a bad page is read once
 // more, then Pin fails with an error naming file, tensor, page and both CRCs.
 //
-// Thread-safety: Pin, Prefetch, Stats from many threads. Open and SetSchedule from one thread, with
-// no run pinned.
+// A scheduled run may also be pinned at any other time (a tied embedding is gathered at the start
+// of a pass and multiplied at its end): it is then served like an on-demand run. Callers may leave
+// out parts of a pass, or break one off and begin again: that costs reads, nothing else.
+//
+// Liveness: at most `concurrent_pins` runs may be pinned or waited for at once. Then every Pin
+// returns, in any order of pins and with the smallest pool; atlas/residency.h has the argument.
+//
+// Thread-safety: Pin, Prefetch, Stats and the handles from many threads. Open and the destructor
+// from one thread, with no run pinned; `Pin` and `Prefetch` take run indices of run_table().
 #pragma once
 
 #include <cstdint>
@@ -103,6 +112,9 @@ class Atlas {
   virtual void Prefetch(std::span<const uint32_t> run_indices) = 0;
 
   virtual AtlasStats Stats() const = 0;
+
+ protected:
+  PinnedRun MakeHandle(uint32_t run_index, const std::byte* pages);
 
  private:
   friend class PinnedRun;

@@ -1,0 +1,85 @@
+// The place of runs that are used on demand, and of any run that has no other place: frames of a
+// few fixed sizes (frame classes), each class with its own least-recently-used order.
+//
+// Frames of one size cannot fragment: a run of a class fits every frame of it. Class 0 is the
+// universal one: its frames hold the longest run of the model, and there are at least as many of
+// them as runs may be pinned at once, so that a run that someone waits for always gets one in the
+// end.
+//
+// A frame is free, busy (its run is being loaded, or is pinned) or idle (its run is resident and
+// may be evicted). Idle frames are evicted by zone first (cold, then normal, then high) and then by
+// age. Not thread-safe.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "atlas/residency_plan.h"
+#include "core/map.h"
+
+namespace gguf_shard {
+
+class FrameCache {
+ public:
+  static constexpr uint32_t kNone = ~uint32_t{0};
+  static constexpr uint32_t kUniversal = 0;
+
+  explicit FrameCache(std::span<const FrameClass> classes);
+
+  // A free frame of the class, now busy.
+  std::optional<uint32_t> TakeFree(uint32_t frame_class);
+  // The idle frame to evict next. With `for_prefetch`, never one that was itself prefetched, is
+  // still unused, and is younger than the last uses of the class: prefetches must not evict each
+  // other.
+  std::optional<uint32_t> Victim(uint32_t frame_class, bool for_prefetch) const;
+
+  void SetRun(uint32_t frame, uint32_t run_index) { frames_[frame].run_index = run_index; }
+  uint32_t run_index(uint32_t frame) const { return frames_[frame].run_index; }
+  uint32_t slot(uint32_t frame) const { return frames_[frame].slot; }
+
+  // busy -> idle, the most recently used of its zone.
+  void MakeIdle(uint32_t frame, Zone zone, bool unused_prefetch);
+  // idle -> busy, for a pin.
+  void MakeBusy(uint32_t frame);
+  // Called once per pin: the clock by which unused prefetches age.
+  void CountUse(uint32_t frame) { ++classes_[frames_[frame].frame_class].use_count; }
+  // busy or idle -> free.
+  void Free(uint32_t frame);
+
+ private:
+  static constexpr uint32_t kZoneCount = 3;
+  enum class State : uint8_t { kFree, kBusy, kIdle };
+
+  struct Frame {
+    uint32_t run_index;
+    uint32_t slot;
+    uint32_t previous;  // in the idle list; kNone at its ends
+    uint32_t next;      // in the idle or the free list
+    uint64_t made_idle_at_use;
+    uint16_t frame_class;
+    uint8_t list;  // zones in the order of eviction
+    State state;
+    bool unused_prefetch;
+  };
+  struct List {
+    uint32_t oldest = kNone;
+    uint32_t newest = kNone;
+  };
+  struct Class {
+    uint32_t frame_count;
+    uint32_t free_head;
+    uint64_t use_count;  // pins of frames of this class
+    std::array<List, kZoneCount> idle;
+  };
+
+  bool ProtectedFromPrefetch(const Frame& frame, const Class& owner) const;
+  void Unlink(uint32_t frame);
+
+  std::vector<Frame> frames_;
+  std::vector<Class> classes_;
+};
+
+}  // namespace gguf_shard
