@@ -1,0 +1,38 @@
+// The base weights of a group, in the one form in which targets are predicted from them:
+//
+//   weight i = slope[i / 16] * level[i] + offset[i / 16]
+//
+// Quantized bases give their own scales; float bases get a power of two per 16 weights, such that
+// levels have 11 bits. Thread-safety: pure functions.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "delta/prediction.h"
+#include "delta/quant_group.h"
+
+namespace gguf_shard {
+
+inline constexpr uint32_t kViewUnit = 16;  // weights that share slope and offset
+
+struct BaseView {
+  uint32_t unit_weights = kViewUnit;  // slope and offset are constant over this many weights
+  std::array<Scale, 16> slope;
+  std::array<Scale, 16> offset;
+  std::array<int32_t, kGroupWeights> level;
+};
+
+// Slope and offset of sub-block `sub` of a group.
+Scale SubSlope(const QuantFormat& format, const QuantGroup& group, uint32_t sub);
+Scale SubOffset(const QuantFormat& format, const QuantGroup& group, uint32_t sub);
+
+// Whether weights of this type can predict a quantized target.
+bool CanView(TensorType type);
+
+void ViewQuantGroup(const QuantFormat& format, const QuantGroup& group, uint32_t weight_count,
+                    BaseView& view);
+// F32, F16 or BF16 values.
+void ViewFloats(TensorType type, const std::byte* values, uint32_t weight_count, BaseView& view);
+
+}  // namespace gguf_shard

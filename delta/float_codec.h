@@ -1,0 +1,22 @@
+// The codec for F32, F16 and BF16 targets with a base of the same type. docs/FORMAT-DELTA.md,
+// "Codec 2". Thread-safety: pure functions.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/error.h"
+#include "core/tensor_type.h"
+
+namespace gguf_shard {
+
+bool CanFloatCode(TensorType type);
+
+// Both sides have the same size, whole values.
+std::vector<std::byte> FloatEncode(TensorType type, std::span<const std::byte> target,
+                                   std::span<const std::byte> base, uint32_t max_tables);
+Result<void> FloatDecode(TensorType type, std::span<const std::byte> payload,
+                         std::span<const std::byte> base, std::span<std::byte> target);
+
+}  // namespace gguf_shard

@@ -1,0 +1,178 @@
+#include "delta/frame_codec.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "core/check.h"
+#include "delta/float_codec.h"
+#include "delta/quant_codec.h"
+#include "delta/zstd.h"
+
+namespace gguf_shard {
+namespace {
+
+constexpr std::array<std::string_view, kFrameMethodCount> kMethodNames = {
+    "stored", "quant", "float", "xor_planes", "planes", "bytes"};
+constexpr std::array<std::string_view, 3> kLevelNames = {"fast", "default", "max"};
+
+uint32_t MaxTables(DeltaLevel level) { return level == DeltaLevel::kMax ? 128 : 48; }
+
+int ZstdLevel(DeltaLevel level) {
+  switch (level) {
+    case DeltaLevel::kFast:
+      return 1;
+    case DeltaLevel::kDefault:
+      return 3;
+    case DeltaLevel::kMax:
+      break;
+  }
+  return 19;
+}
+
+// Byte p of every block together: block b's byte p goes to plane p at b.
+void SplitPlanes(std::span<const std::byte> bytes, size_t stride, std::span<std::byte> planes) {
+  const size_t count = bytes.size() / stride;
+  for (size_t p = 0; p < stride; ++p) {
+    for (size_t b = 0; b < count; ++b) planes[p * count + b] = bytes[b * stride + p];
+  }
+}
+void JoinPlanes(std::span<const std::byte> planes, size_t stride, std::span<std::byte> bytes) {
+  const size_t count = bytes.size() / stride;
+  for (size_t p = 0; p < stride; ++p) {
+    for (size_t b = 0; b < count; ++b) bytes[b * stride + p] = planes[p * count + b];
+  }
+}
+
+void XorInto(std::span<std::byte> target, std::span<const std::byte> base) {
+  for (size_t i = 0; i < target.size(); ++i) target[i] ^= base[i];
+}
+
+std::vector<std::byte> EncodePlanes(TensorType type, std::span<const std::byte> target,
+                                    std::span<const std::byte> base, int zstd_level) {
+  std::vector<std::byte> bytes(target.begin(), target.end());
+  if (!base.empty()) XorInto(bytes, base);
+  std::vector<std::byte> planes(bytes.size());
+  SplitPlanes(bytes, GetTensorType(type).block_bytes, planes);
+  return ZstdCompress(planes, zstd_level);
+}
+
+Result<void> DecodePlanes(TensorType type, std::span<const std::byte> payload,
+                          std::span<const std::byte> base, std::span<std::byte> target) {
+  std::vector<std::byte> planes(target.size());
+  GS_TRY(ZstdDecompress(payload, planes));
+  JoinPlanes(planes, GetTensorType(type).block_bytes, target);
+  if (!base.empty()) XorInto(target, base);
+  return {};
+}
+
+uint64_t WeightCount(TensorType type, uint64_t bytes) {
+  const TensorTypeInfo& info = GetTensorType(type);
+  return bytes / info.block_bytes * info.block_weights;
+}
+
+// Keeps the smaller of two encodings.
+void Offer(EncodedFrame& best, FrameMethod method, std::vector<std::byte> payload) {
+  if (payload.size() < best.payload.size()) best = {method, std::move(payload)};
+}
+
+// The codecs that look at numbers; true when one applies.
+bool OfferNumeric(const FrameTypes& types, std::span<const std::byte> target,
+                  std::span<const std::byte> base, DeltaLevel level, EncodedFrame& best) {
+  if (!types.base_type) return false;
+  if (CanQuantCode(types.target_type, *types.base_type)) {
+    const WeightSpan weights{types.target_type, *types.base_type,
+                             WeightCount(types.target_type, target.size())};
+    Offer(best, FrameMethod::kQuant, QuantEncode(weights, target, base, MaxTables(level)));
+    return true;
+  }
+  if (CanFloatCode(types.target_type) && types.target_type == *types.base_type) {
+    Offer(best, FrameMethod::kFloat,
+          FloatEncode(types.target_type, target, base, MaxTables(level)));
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string_view FrameMethodName(FrameMethod method) {
+  return kMethodNames[static_cast<size_t>(method)];
+}
+
+bool MethodNeedsBase(FrameMethod method) {
+  return method == FrameMethod::kQuant || method == FrameMethod::kFloat ||
+         method == FrameMethod::kXorPlanes;
+}
+
+std::string_view DeltaLevelName(DeltaLevel level) {
+  return kLevelNames[static_cast<size_t>(level)];
+}
+
+Result<DeltaLevel> DeltaLevelFromName(std::string_view name) {
+  for (size_t i = 0; i < kLevelNames.size(); ++i) {
+    if (kLevelNames[i] == name) return static_cast<DeltaLevel>(i);
+  }
+  return Fail(Error(ErrorCode::kInvalidArgument, "the level is unknown")
+                  .Expected("fast, default or max")
+                  .Found(std::string(name)));
+}
+
+std::optional<uint64_t> FrameBaseBytes(const FrameTypes& types, uint64_t target_bytes) {
+  if (!types.base_type) return 0;
+  const TensorTypeInfo& base = GetTensorType(*types.base_type);
+  if (target_bytes % GetTensorType(types.target_type).block_bytes != 0) return std::nullopt;
+  const uint64_t weights = WeightCount(types.target_type, target_bytes);
+  if (weights % base.block_weights != 0) return std::nullopt;
+  return weights / base.block_weights * base.block_bytes;
+}
+
+EncodedFrame EncodeFrame(const FrameTypes& types, std::span<const std::byte> target,
+                         std::span<const std::byte> base, DeltaLevel level) {
+  GS_CHECK(FrameBaseBytes(types, target.size()) == base.size());
+  EncodedFrame best{FrameMethod::kStored, {target.begin(), target.end()}};
+  const bool numeric = level != DeltaLevel::kFast && OfferNumeric(types, target, base, level, best);
+  if (numeric && level != DeltaLevel::kMax) return best;
+  const int zstd_level = ZstdLevel(level);
+  const bool same_type = types.base_type == types.target_type;
+  if (same_type) {
+    Offer(best, FrameMethod::kXorPlanes, EncodePlanes(types.target_type, target, base, zstd_level));
+  }
+  if (!same_type || level == DeltaLevel::kMax) {
+    Offer(best, FrameMethod::kPlanes, EncodePlanes(types.target_type, target, {}, zstd_level));
+  }
+  return best;
+}
+
+Result<void> DecodeFrame(FrameMethod method, const FrameTypes& types,
+                         std::span<const std::byte> payload, std::span<const std::byte> base,
+                         std::span<std::byte> target) {
+  if (FrameBaseBytes(types, target.size()) != base.size()) {
+    return Fail(ErrorCode::kMalformed, "a frame's base has not the size of its target");
+  }
+  switch (method) {
+    case FrameMethod::kStored:
+      if (payload.size() != target.size()) break;
+      std::memcpy(target.data(), payload.data(), target.size());
+      return {};
+    case FrameMethod::kQuant:
+      if (!types.base_type || !CanQuantCode(types.target_type, *types.base_type)) break;
+      return QuantDecode(
+          {types.target_type, *types.base_type, WeightCount(types.target_type, target.size())},
+          payload, base, target);
+    case FrameMethod::kFloat:
+      if (!CanFloatCode(types.target_type) || types.base_type != types.target_type) break;
+      return FloatDecode(types.target_type, payload, base, target);
+    case FrameMethod::kXorPlanes:
+      if (types.base_type != types.target_type) break;
+      return DecodePlanes(types.target_type, payload, base, target);
+    case FrameMethod::kPlanes:
+      return DecodePlanes(types.target_type, payload, {}, target);
+    case FrameMethod::kBytes:
+      break;
+  }
+  return Fail(Error(ErrorCode::kMalformed, "a frame's method does not fit its types or size")
+                  .Found(std::string(FrameMethodName(method))));
+}
+
+}  // namespace gguf_shard

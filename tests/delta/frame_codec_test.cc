@@ -1,0 +1,197 @@
+// The codecs of a frame: exact for every type and every bit pattern, small for what they predict,
+// and never more than an error on damaged payloads.
+#include "delta/frame_codec.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <random>
+
+#include "core/bytes.h"
+#include "delta/quant_codec.h"
+#include "delta/quant_group.h"
+
+namespace gguf_shard {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+
+Bytes RandomBytes(size_t size, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  Bytes bytes(size);
+  for (auto& byte : bytes) byte = static_cast<std::byte>(random());
+  return bytes;
+}
+
+uint16_t F16Near(double value) {
+  int exponent = 0;
+  const double fraction = std::frexp(std::abs(value), &exponent);
+  const auto mantissa = static_cast<int>(fraction * 2048) - 1024;
+  return static_cast<uint16_t>((value < 0 ? 0x8000 : 0) | std::max(exponent + 14, 0) << 10 |
+                               std::max(mantissa, 0));
+}
+
+// Blocks with plausible scales and random quants.
+Bytes RandomBlocks(TensorType type, size_t weights, uint64_t seed) {
+  const TensorTypeInfo& info = GetTensorType(type);
+  Bytes bytes = RandomBytes(weights / info.block_weights * info.block_bytes, seed);
+  const QuantFormat* format = FindQuantFormat(type);
+  std::mt19937_64 random(seed);
+  std::normal_distribution<double> normal(0, 0.05);
+  if (format == nullptr) {
+    for (size_t i = 0; i + 3 < bytes.size(); i += info.block_bytes) {
+      const auto value = static_cast<float>(normal(random));
+      if (type == TensorType::kF32) StoreLe(bytes.data() + i, value);
+      if (type == TensorType::kF16) StoreLe(bytes.data() + i, F16Near(value));
+      if (type == TensorType::kBF16) {
+        StoreLe(bytes.data() + i, static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16));
+      }
+    }
+    return bytes;
+  }
+  for (size_t i = 0; i < bytes.size(); i += info.block_bytes) {
+    QuantGroup group{};
+    UnpackGroup(type, bytes.data() + i, 1, group);
+    group.d[0] = F16Near(0.01 + std::abs(normal(random)) / 100);
+    group.m[0] = F16Near(0.02);
+    PackGroup(type, group, 1, bytes.data() + i);
+  }
+  return bytes;
+}
+
+std::vector<TensorType> NumericTypes() {
+  std::vector<TensorType> types = {TensorType::kF32, TensorType::kF16, TensorType::kBF16};
+  for (const auto& info : AllTensorTypes()) {
+    if (FindQuantFormat(info.type) != nullptr) types.push_back(info.type);
+  }
+  return types;
+}
+
+class EveryType : public testing::TestWithParam<TensorType> {};
+INSTANTIATE_TEST_SUITE_P(, EveryType, testing::ValuesIn(NumericTypes()),
+                         [](const auto& type) { return std::string(TensorTypeName(type.param)); });
+
+void ExpectRoundTrip(const FrameTypes& types, const Bytes& target, const Bytes& base,
+                     DeltaLevel level, size_t* payload_bytes = nullptr) {
+  const EncodedFrame frame = EncodeFrame(types, target, base, level);
+  Bytes decoded(target.size());
+  const auto result = DecodeFrame(frame.method, types, frame.payload, base, decoded);
+  ASSERT_TRUE(result) << result.error().ToString();
+  EXPECT_EQ(decoded, target);
+  if (payload_bytes != nullptr) *payload_bytes = frame.payload.size();
+}
+
+TEST_P(EveryType, ComesBackWhateverTheBits) {
+  const TensorTypeInfo& info = GetTensorType(GetParam());
+  for (const size_t weights : {256u, 1024u, 256u * 33}) {
+    const size_t bytes = weights / info.block_weights * info.block_bytes;
+    for (const auto level : {DeltaLevel::kFast, DeltaLevel::kDefault, DeltaLevel::kMax}) {
+      ExpectRoundTrip({GetParam(), GetParam()}, RandomBytes(bytes, weights),
+                      RandomBytes(bytes, weights + 1), level);
+    }
+  }
+}
+
+TEST_P(EveryType, ComesBackThroughItsNumericCodec) {
+  const TensorType type = GetParam();
+  if (FindQuantFormat(type) == nullptr) GTEST_SKIP() << "float types: see the next test";
+  const TensorTypeInfo& info = GetTensorType(type);
+  const size_t weights = 256 * 20 + (info.block_weights == 32 ? 96 : 0);
+  const Bytes base = RandomBytes(weights / info.block_weights * info.block_bytes, 5);
+  const Bytes target = RandomBytes(base.size(), 6);
+  const WeightSpan span{type, type, weights};
+  const Bytes payload = QuantEncode(span, target, base, 40);
+  Bytes decoded(target.size());
+  ASSERT_TRUE(QuantDecode(span, payload, base, decoded));
+  EXPECT_EQ(decoded, target);
+}
+
+// A few quants move by one: far below the four to eight bits that a quant has.
+TEST_P(EveryType, IsSmallWhenFewWeightsMove) {
+  const TensorType type = GetParam();
+  const Bytes base = RandomBlocks(type, 65536, 7);
+  Bytes target = base;
+  const size_t block_bytes = GetTensorType(type).block_bytes;
+  for (size_t i = 0; i < target.size(); i += block_bytes * 40) target[i] ^= std::byte{1};
+  size_t payload_bytes = 0;
+  ExpectRoundTrip({type, type}, target, base, DeltaLevel::kDefault, &payload_bytes);
+  EXPECT_LT(payload_bytes, base.size() / 12);
+}
+
+TEST_P(EveryType, GivesAlmostNothingForEqualBytes) {
+  const Bytes base = RandomBlocks(GetParam(), 65536, 8);
+  size_t payload_bytes = 0;
+  ExpectRoundTrip({GetParam(), GetParam()}, base, base, DeltaLevel::kDefault, &payload_bytes);
+  EXPECT_LT(payload_bytes, 128u);
+}
+
+TEST_P(EveryType, PredictsATargetOfAnotherType) {
+  const Bytes base = RandomBlocks(GetParam(), 8192, 9);
+  for (const auto target_type :
+       {TensorType::kQ4_K, TensorType::kQ8_0, TensorType::kIQ4_NL, TensorType::kBF16}) {
+    const Bytes target = RandomBlocks(target_type, 8192, 10);
+    ExpectRoundTrip({target_type, GetParam()}, target, base, DeltaLevel::kDefault);
+    ExpectRoundTrip({target_type, GetParam()}, target, base, DeltaLevel::kMax);
+  }
+}
+
+// Whatever happens to a payload: an error or other bytes, never a crash (run under sanitizers).
+TEST_P(EveryType, SurvivesDamagedPayloads) {
+  const FrameTypes types{GetParam(), GetParam()};
+  const Bytes base = RandomBlocks(GetParam(), 1024, 11);
+  const Bytes target = RandomBlocks(GetParam(), 1024, 12);
+  const EncodedFrame frame = EncodeFrame(types, target, base, DeltaLevel::kDefault);
+  Bytes decoded(target.size());
+  for (size_t length = 0; length < frame.payload.size(); length += 7) {
+    EXPECT_FALSE(
+        DecodeFrame(frame.method, types, std::span(frame.payload).first(length), base, decoded));
+  }
+  std::mt19937_64 random(13);
+  for (int i = 0; i < 300; ++i) {
+    Bytes damaged = frame.payload;
+    damaged[random() % damaged.size()] ^= static_cast<std::byte>(1u << random() % 8);
+    static_cast<void>(DecodeFrame(frame.method, types, damaged, base, decoded));
+  }
+}
+
+TEST(FrameCodec, CodesTypesWithoutAPredictorByPlanes) {
+  const FrameTypes types{TensorType::kIQ2_XXS, TensorType::kIQ2_XXS};
+  const Bytes base = RandomBytes(66 * 500, 1);
+  Bytes target = base;
+  target[1000] ^= std::byte{3};
+  const EncodedFrame frame = EncodeFrame(types, target, base, DeltaLevel::kDefault);
+  EXPECT_EQ(frame.method, FrameMethod::kXorPlanes);
+  EXPECT_LT(frame.payload.size(), 100u);
+  ExpectRoundTrip(types, target, base, DeltaLevel::kMax);
+}
+
+TEST(FrameCodec, CodesAddedTensorsWithoutABase) {
+  const FrameTypes types{TensorType::kF32, std::nullopt};
+  Bytes target(4 * 1000);
+  for (size_t i = 0; i < 1000; ++i) StoreLe(target.data() + i * 4, 1.0F);
+  size_t payload_bytes = 0;
+  ExpectRoundTrip(types, target, {}, DeltaLevel::kDefault, &payload_bytes);
+  EXPECT_LT(payload_bytes, 100u);
+}
+
+TEST(FrameCodec, RefusesAMethodThatDoesNotFitTheTypes) {
+  const Bytes base(66, std::byte{0});
+  Bytes target(66);
+  const FrameTypes types{TensorType::kIQ2_XXS, TensorType::kIQ2_XXS};
+  for (const auto method : {FrameMethod::kQuant, FrameMethod::kFloat, FrameMethod::kBytes}) {
+    const auto result = DecodeFrame(method, types, base, base, target);
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code(), ErrorCode::kMalformed);
+  }
+}
+
+TEST(FrameCodec, NamesItsLevels) {
+  EXPECT_EQ(*DeltaLevelFromName("max"), DeltaLevel::kMax);
+  EXPECT_EQ(DeltaLevelFromName("best").error().code(), ErrorCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace gguf_shard
