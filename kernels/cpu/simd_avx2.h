@@ -37,10 +37,9 @@ struct Simd : VectorBase<Simd, 8> {
   static GS_INLINE F32 MulAdd(F32 a, F32 b, F32 c) {
     return (F32)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
   }
+  // The second operand when either is NaN.
   static GS_INLINE F32 Max(F32 a, F32 b) { return (F32)_mm256_max_ps((__m256)a, (__m256)b); }
-  static GS_INLINE F32 Select(I32 mask, F32 yes, F32 no) {
-    return (F32)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)mask);
-  }
+  static GS_INLINE F32 Min(F32 a, F32 b) { return (F32)_mm256_min_ps((__m256)a, (__m256)b); }
   // Signed bytes to f32.
   static GS_INLINE F32 LoadI8(const void* source) {
     const __m128i bytes = _mm_loadl_epi64(static_cast<const __m128i*>(source));

@@ -34,10 +34,9 @@ struct Simd : VectorBase<Simd, 16> {
   static GS_INLINE F32 MulAdd(F32 a, F32 b, F32 c) {
     return (F32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
   }
+  // The second operand when either is NaN.
   static GS_INLINE F32 Max(F32 a, F32 b) { return (F32)_mm512_max_ps((__m512)a, (__m512)b); }
-  static GS_INLINE F32 Select(I32 mask, F32 yes, F32 no) {
-    return (F32)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)mask), (__m512)no, (__m512)yes);
-  }
+  static GS_INLINE F32 Min(F32 a, F32 b) { return (F32)_mm512_min_ps((__m512)a, (__m512)b); }
   // Signed bytes to f32.
   static GS_INLINE F32 LoadI8(const void* source) {
     const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(source));

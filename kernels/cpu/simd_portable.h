@@ -31,7 +31,9 @@ struct Simd : VectorBase<Simd, 4> {
   // Of integers below 2^31.
   static GS_INLINE F32 ToF32(U32 value) { return ToF32((I32)value); }
   static GS_INLINE F32 MulAdd(F32 a, F32 b, F32 c) { return a * b + c; }
+  // The second operand when either is NaN.
   static GS_INLINE F32 Max(F32 a, F32 b) { return Select((I32)(a > b), a, b); }
+  static GS_INLINE F32 Min(F32 a, F32 b) { return Select((I32)(a < b), a, b); }
   static GS_INLINE F32 Select(I32 mask, F32 yes, F32 no) {
     return (F32)(((I32)yes & mask) | ((I32)no & ~mask));
   }

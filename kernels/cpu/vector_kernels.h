@@ -1,0 +1,38 @@
+// The functions behind kernels/vector_ops.h, one table for each instruction set. Plain data:
+// sources with different compiler flags include it. Thread-safety: pure functions over the caller's
+// memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace gguf_shard {
+
+struct VectorKernels {
+  void (*rms_norm)(const float* x, const float* weight, float epsilon, size_t count, float* y);
+  void (*add_in_place)(float* x, const float* y, size_t count);
+  void (*add_scaled)(float* x, const float* y, float factor, size_t count);
+  void (*swi_glu)(const float* gate, const float* up, size_t count, float* y);
+  void (*softmax)(float* x, size_t count);
+
+  void (*store_f16)(const float* values, size_t count, std::byte* row);
+  void (*store_q8)(const float* values, size_t count, std::byte* row);
+  float (*dot_f32)(const float* q, const std::byte* row, size_t count);
+  float (*dot_f16)(const float* q, const std::byte* row, size_t count);
+  float (*dot_q8)(const float* q, const std::byte* row, size_t count);
+  void (*accumulate_f32)(float weight, const std::byte* row, size_t count, float* accumulator);
+  void (*accumulate_f16)(float weight, const std::byte* row, size_t count, float* accumulator);
+  void (*accumulate_q8)(float weight, const std::byte* row, size_t count, float* accumulator);
+};
+
+namespace portable {
+extern const VectorKernels kVectorKernels;
+}
+namespace avx2 {
+extern const VectorKernels kVectorKernels;
+}
+namespace avx512 {
+extern const VectorKernels kVectorKernels;
+}
+
+}  // namespace gguf_shard
