@@ -7,6 +7,7 @@
 
 #include "core/bytes.h"
 #include "core/gguf.h"
+#include "core/gguf_parser.h"
 #include "tests/corruption/gguf_image.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/support/testdata.h"
@@ -169,6 +170,57 @@ TEST(GgufReader, DirectFileIsReadToo) {
   const auto header = ReadGgufHeader(*file);
   ASSERT_TRUE(header.has_value()) << header.error().ToString();
   EXPECT_EQ(header->GetString("general.name").value(), "direct");
+}
+
+// Holds exactly what was asked for, somewhere else after every growth; the old bytes are spoilt.
+class MovingSource final : public GgufHeaderSource {
+ public:
+  explicit MovingSource(std::string_view file) : file_(file) {}
+
+  Result<void> Reach(uint64_t end_offset) override {
+    if (end_offset <= held_.size()) return {};
+    std::vector<char> grown(file_.begin(), file_.begin() + static_cast<ptrdiff_t>(end_offset));
+    std::fill(held_.begin(), held_.end(), '\xEE');
+    held_.swap(grown);
+    ++moves_;
+    return {};
+  }
+  const std::byte* data() const override { return std::as_bytes(std::span(held_)).data(); }
+  Result<GgufBytes> Take(uint64_t size_bytes) override {
+    GS_TRY(Reach(size_bytes));
+    GgufBytes bytes;
+    GS_TRY(bytes.Resize(size_bytes));
+    std::copy_n(data(), size_bytes, bytes.data());
+    return bytes;
+  }
+  size_t moves() const { return moves_; }
+
+ private:
+  std::string_view file_;
+  std::vector<char> held_;
+  size_t moves_ = 0;
+};
+
+TEST(GgufReader, NothingPointsIntoBytesThatMoved) {
+  const GgufImage image = GgufImage(1, 3)
+                              .Key("general.name", kString)
+                              .String("moving")
+                              .ArrayKey("words", kString, 2)
+                              .String("one")
+                              .String("two")
+                              .Key(kGgufAlignmentKey, kUint32)
+                              .U32(64)
+                              .Tensor("w", {4, 2}, TensorType::kF32, 0)
+                              .Data(32, 64);
+  MovingSource source(image.bytes());
+  const auto header = GgufHeaderParser(source, image.bytes().size()).Parse();
+  ASSERT_TRUE(header.has_value()) << header.error().ToString();
+  EXPECT_GT(source.moves(), 20u);
+  EXPECT_EQ(header->GetString("general.name").value(), "moving");
+  EXPECT_THAT(*header->GetArray("words")->Strings(), ElementsAre("one", "two"));
+  EXPECT_EQ(header->alignment, 64u);
+  EXPECT_EQ(header->tensors[0].name, "w");
+  EXPECT_EQ(AsText(header->bytes()), image.bytes().substr(0, header->data_offset));
 }
 
 // Headers that need the buffer to grow several times read like those in memory.
