@@ -7,6 +7,10 @@ void AddCommands(CLI::App& app, CommandLine& line) {
   AddUnshardCommand(app, line);
   AddVerifyCommand(app, line);
   AddInspectCommand(app, line);
+  AddRunCommand(app, line);
+  AddTokenizeCommand(app, line);
+  AddLogitsCommand(app, line);
+  AddPerplexityCommand(app, line);
 }
 
 void AddQuietFlag(CLI::App& command, bool& quiet) {

@@ -34,6 +34,10 @@ void AddShardCommand(CLI::App& app, CommandLine& line);
 void AddUnshardCommand(CLI::App& app, CommandLine& line);
 void AddVerifyCommand(CLI::App& app, CommandLine& line);
 void AddInspectCommand(CLI::App& app, CommandLine& line);
+void AddTokenizeCommand(CLI::App& app, CommandLine& line);
+void AddRunCommand(CLI::App& app, CommandLine& line);
+void AddLogitsCommand(CLI::App& app, CommandLine& line);
+void AddPerplexityCommand(CLI::App& app, CommandLine& line);
 
 // Adds every subcommand to the program, in the order in which the help lists them.
 void AddCommands(CLI::App& app, CommandLine& line);

@@ -8,6 +8,7 @@
 #include "cli/inspect_gguf.h"
 #include "cli/inspect_map.h"
 #include "cli/json_output.h"
+#include "cli/model_path.h"
 #include "core/core_file.h"
 #include "core/gguf_model.h"
 #include "forge/plan.h"
@@ -37,15 +38,10 @@ Result<ExitCode> InspectMap(const fs::path& path, bool json) {
   return Print(json, MapText(core.map()), MapJson(core.map()));
 }
 
-bool IsCore(const GgufModel& model) {
-  const auto architecture = model.metadata().GetString("general.architecture");
-  return architecture && *architecture == kCoreArchitecture;
-}
-
 // A core is shown by its map when that lies beside it; alone, it is a GGUF of pages.
 Result<ExitCode> InspectGguf(const fs::path& path, bool json) {
   GS_ASSIGN(const GgufModel model, OpenGgufModel(path));
-  if (IsCore(model)) {
+  if (IsCore(model.metadata())) {
     const fs::path map_path = fs::path(path).replace_extension(".sgmap");
     std::error_code ignored;
     if (fs::exists(map_path, ignored)) return InspectMap(map_path, json);
@@ -56,20 +52,9 @@ Result<ExitCode> InspectGguf(const fs::path& path, bool json) {
   return Print(json, GgufText(model, plan), GgufJson(model, plan));
 }
 
-// Maps are JSON objects, GGUF files begin with their magic: the name does not matter.
-Result<bool> LooksLikeMap(const fs::path& path) {
-  std::error_code ignored;
-  if (fs::is_directory(path, ignored)) return true;
-  GS_ASSIGN(const File file, File::OpenRead(path));
-  std::byte first{};
-  if (file.size_bytes() == 0) return false;
-  GS_TRY(file.ReadAt(0, {&first, 1}));
-  return first == std::byte{'{'} || path.extension() == ".sgmap";
-}
-
 Result<ExitCode> RunInspect(const InspectArguments& arguments) {
   const fs::path path = arguments.path;
-  GS_ASSIGN(const bool is_map, LooksLikeMap(path));
+  GS_ASSIGN(const bool is_map, IsMapPath(path));
   return is_map ? InspectMap(path, arguments.json) : InspectGguf(path, arguments.json);
 }
 

@@ -15,6 +15,7 @@ namespace {
 struct VerifyArguments {
   std::string map;
   bool fast = false;
+  bool full = false;
   bool json = false;
   bool quiet = false;
 };
@@ -42,6 +43,18 @@ std::string Comparison(const std::string& expected, const std::string& found) {
   return fmt::format(" (expected {}, found {})", expected, found);
 }
 
+std::string_view DepthText(VerifyDepth depth) {
+  switch (depth) {
+    case VerifyDepth::kFast:
+      return "";
+    case VerifyDepth::kStandard:
+      return ", every tensor";
+    case VerifyDepth::kFull:
+      return ", every tensor and the SHA-256 of the source";
+  }
+  return "";
+}
+
 void PrintReport(const VerifyReport& report, bool quiet) {
   for (const BadPages& bad : report.bad_pages) {
     fmt::print("{} of {}: {}{}\n", PagesText(bad.pages), bad.owner, KindText(bad.kind),
@@ -58,7 +71,7 @@ void PrintReport(const VerifyReport& report, bool quiet) {
                report.bad_page_count, checked, report.faults.size());
   } else if (!quiet) {
     fmt::print("{}: intact: {}, index and map{}\n", report.core_path.string(), checked,
-               report.fast ? "" : ", every tensor and source file");
+               DepthText(report.depth));
   }
 }
 
@@ -81,7 +94,7 @@ nlohmann::ordered_json ReportJson(const VerifyReport& report) {
                       {"found", fault.found}});
   }
   return {{"intact", report.intact()},
-          {"mode", report.fast ? "fast" : "full"},
+          {"depth", VerifyDepthName(report.depth)},
           {"map", report.map_path.string()},
           {"core", report.core_path.string()},
           {"core_id", CoreIdToHex(report.map.core.id)},
@@ -91,9 +104,14 @@ nlohmann::ordered_json ReportJson(const VerifyReport& report) {
           {"faults", faults}};
 }
 
+VerifyDepth DepthFrom(const VerifyArguments& arguments) {
+  if (arguments.fast) return VerifyDepth::kFast;
+  return arguments.full ? VerifyDepth::kFull : VerifyDepth::kStandard;
+}
+
 Result<ExitCode> RunVerify(const VerifyArguments& arguments) {
   const auto progress = MakeProgress(arguments.quiet);
-  const auto report = VerifyCore(arguments.map, VerifyOptions{arguments.fast}, *progress);
+  const auto report = VerifyCore(arguments.map, DepthFrom(arguments), *progress);
   if (!report) {
     if (arguments.json) PrintJson({{"intact", false}, {"error", ErrorJson(report.error())}});
     return Fail(report.error());
@@ -114,8 +132,12 @@ void AddVerifyCommand(CLI::App& app, CommandLine& line) {
   command->add_option("map", arguments->map, "The map, or the directory of core.sgmap")
       ->required()
       ->type_name("CORE.sgmap");
-  command->add_flag("--fast", arguments->fast,
-                    "Page tags, index and map only; no tensor and file digests");
+  CLI::Option* fast = command->add_flag("--fast", arguments->fast,
+                                        "Page tags, index and map only; no tensor digests");
+  command
+      ->add_flag("--full", arguments->full,
+                 "Also the SHA-256 of every source file, as unshard would prove it")
+      ->excludes(fast);
   command->add_flag("--json", arguments->json, "Print the report as JSON");
   AddQuietFlag(*command, arguments->quiet);
   command->callback(

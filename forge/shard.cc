@@ -67,7 +67,7 @@ Result<SourceDigests> PackAll(const GgufModel& model, const CoreMap& plan, CoreW
   GS_ASSIGN(const SourceReader reader, SourceReader::Open(model));
   GS_ASSIGN(const std::vector<Segment> segments, SegmentsOf(plan));
   BatchCursor cursor(segments);
-  SourceHasher hasher(plan, segments);
+  SourceHasher hasher(plan, segments, FileHashing::kSha256);
 
   PipelineStages stages;
   stages.next = [&] { return cursor.Next(); };

@@ -12,9 +12,10 @@ constexpr size_t kHashStepBytes = 64 << 10;
 
 }  // namespace
 
-SourceHasher::SourceHasher(const CoreMap& map, std::span<const Segment> segments)
+SourceHasher::SourceHasher(const CoreMap& map, std::span<const Segment> segments,
+                           FileHashing file_hashing)
     : segments_(segments) {
-  digests_.files.resize(map.source.files.size());
+  if (file_hashing == FileHashing::kSha256) digests_.files.resize(map.source.files.size());
   // Empty tensors have no segment: theirs is the digest of no bytes.
   digests_.tensors.assign(map.tensors.size(), Xxh128Hasher().Finish());
 }
@@ -23,7 +24,7 @@ void SourceHasher::Update(const Batch& batch, std::span<const std::byte> source)
   if (file_ != batch.source_file) {
     EndFile();
     file_ = batch.source_file;
-    sha_.emplace();
+    if (!digests_.files.empty()) sha_.emplace();
   }
   for (const BatchPiece& piece : batch.pieces) {
     UpdatePiece(piece, source.subspan(piece.offset_in_source, piece.source_bytes));
@@ -40,7 +41,7 @@ void SourceHasher::UpdatePiece(const BatchPiece& piece, std::span<const std::byt
   }
   while (!bytes.empty()) {
     const auto step = bytes.first(std::min(kHashStepBytes, bytes.size()));
-    sha_->Update(step);
+    if (sha_) sha_->Update(step);
     if (in_tensor) xxh_->Update(step);
     bytes = bytes.subspan(step.size());
   }
@@ -48,7 +49,8 @@ void SourceHasher::UpdatePiece(const BatchPiece& piece, std::span<const std::byt
 
 void SourceHasher::EndFile() {
   EndTensor();
-  if (file_) digests_.files[*file_] = sha_->Finish();
+  if (sha_) digests_.files[*file_] = sha_->Finish();
+  sha_.reset();
   file_.reset();
 }
 

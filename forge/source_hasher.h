@@ -1,5 +1,6 @@
-// The digests of a model's source, from its bytes in source order: SHA-256 per file, XXH3-128 per
-// tensor. Thread-safety: for one thread.
+// The digests of a model's source, from its bytes in source order: XXH3-128 per tensor and, where
+// asked for, SHA-256 per file (which costs several times as much as everything else together).
+// Thread-safety: for one thread.
 #pragma once
 
 #include <cstddef>
@@ -15,14 +16,16 @@
 namespace gguf_shard {
 
 struct SourceDigests {
-  std::vector<Sha256Digest> files;
+  std::vector<Sha256Digest> files;    // empty when files are not hashed
   std::vector<Xxh128Digest> tensors;  // as CoreMap::tensors
 };
+
+enum class FileHashing { kNone, kSha256 };
 
 class SourceHasher {
  public:
   // `map` (its files and tensors, not their digests) and `segments` must outlive the hasher.
-  SourceHasher(const CoreMap& map, std::span<const Segment> segments);
+  SourceHasher(const CoreMap& map, std::span<const Segment> segments, FileHashing file_hashing);
   // Batches come in sequence, complete.
   void Update(const Batch& batch, std::span<const std::byte> source);
   // Once, after the last batch.
@@ -35,9 +38,9 @@ class SourceHasher {
 
   std::span<const Segment> segments_;
   SourceDigests digests_;
-  std::optional<uint32_t> file_;     // the file being hashed
+  std::optional<uint32_t> file_;     // the file at hand
   std::optional<size_t> tensor_;     // and the tensor
-  std::optional<Sha256Hasher> sha_;  // of file_
+  std::optional<Sha256Hasher> sha_;  // of file_; none when files are not hashed
   std::optional<Xxh128Hasher> xxh_;  // of tensor_
 };
 

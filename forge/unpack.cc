@@ -2,11 +2,11 @@
 
 namespace gguf_shard {
 
-Result<SourceDigests> UnpackAll(const CoreMap& map, const UnpackHandlers& handlers,
-                                Progress& progress) {
+Result<SourceDigests> UnpackAll(const CoreMap& map, FileHashing file_hashing,
+                                const UnpackHandlers& handlers, Progress& progress) {
   GS_ASSIGN(const std::vector<Segment> segments, SegmentsOf(map));
   BatchCursor cursor(segments);
-  SourceHasher hasher(map, segments);
+  SourceHasher hasher(map, segments, file_hashing);
 
   PipelineStages stages;
   stages.next = [&] { return cursor.Next(); };

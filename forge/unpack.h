@@ -23,8 +23,8 @@ struct UnpackHandlers {
 };
 
 // Returns the digests of what was unpacked.
-Result<SourceDigests> UnpackAll(const CoreMap& map, const UnpackHandlers& handlers,
-                                Progress& progress);
+Result<SourceDigests> UnpackAll(const CoreMap& map, FileHashing file_hashing,
+                                const UnpackHandlers& handlers, Progress& progress);
 
 // Bytes of all source files.
 uint64_t SourceBytes(const CoreMap& map);

@@ -46,7 +46,7 @@ Result<SourceDigests> Reconstruct(const CoreFile& core, std::vector<OutputFile>&
     return {};
   };
   progress.Start("unsharding", SourceBytes(core.map()));
-  GS_ASSIGN(SourceDigests digests, UnpackAll(core.map(), handlers, progress));
+  GS_ASSIGN(SourceDigests digests, UnpackAll(core.map(), FileHashing::kSha256, handlers, progress));
   progress.Finish();
   return digests;
 }

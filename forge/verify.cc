@@ -120,7 +120,7 @@ void CompareDigests(const CoreMap& map, const SourceDigests& digests, VerifyRepo
     report.faults.push_back({"tensor " + tensor.name, "the tensor's bytes do not match its digest",
                              ToHex(tensor.digest), ToHex(digests.tensors[i])});
   }
-  for (size_t i = 0; i < map.source.files.size(); ++i) {
+  for (size_t i = 0; i < digests.files.size(); ++i) {
     const MapSourceFile& file = map.source.files[i];
     if (file.sha256 == digests.files[i]) continue;
     report.faults.push_back({"file " + file.name,
@@ -130,7 +130,7 @@ void CompareDigests(const CoreMap& map, const SourceDigests& digests, VerifyRepo
 }
 
 Result<void> CheckEverything(const CoreFile& core, const PageReader& reader, FaultList& faults,
-                             Progress& progress, VerifyReport& report) {
+                             FileHashing file_hashing, Progress& progress, VerifyReport& report) {
   UnpackHandlers handlers;
   handlers.read_pages = [&](uint64_t first_page, std::span<std::byte> pages) -> Result<void> {
     faults.Add(reader.Read(first_page, pages));
@@ -140,7 +140,7 @@ Result<void> CheckEverything(const CoreFile& core, const PageReader& reader, Fau
     return {};
   };
   progress.Start("verifying", SourceBytes(core.map()));
-  GS_ASSIGN(const SourceDigests digests, UnpackAll(core.map(), handlers, progress));
+  GS_ASSIGN(const SourceDigests digests, UnpackAll(core.map(), file_hashing, handlers, progress));
   progress.Finish();
   CompareDigests(core.map(), digests, report);
   return {};
@@ -148,7 +148,19 @@ Result<void> CheckEverything(const CoreFile& core, const PageReader& reader, Fau
 
 }  // namespace
 
-Result<VerifyReport> VerifyCore(const std::filesystem::path& map_path, const VerifyOptions& options,
+std::string_view VerifyDepthName(VerifyDepth depth) {
+  switch (depth) {
+    case VerifyDepth::kFast:
+      return "fast";
+    case VerifyDepth::kStandard:
+      return "standard";
+    case VerifyDepth::kFull:
+      return "full";
+  }
+  return "unknown";
+}
+
+Result<VerifyReport> VerifyCore(const std::filesystem::path& map_path, VerifyDepth depth,
                                 Progress& progress) {
   GS_ASSIGN(const CoreFile core, CoreFile::Open(map_path, Caching::kDirect));
   GS_ASSIGN(const PageReader reader, PageReader::Open(core));
@@ -156,16 +168,18 @@ Result<VerifyReport> VerifyCore(const std::filesystem::path& map_path, const Ver
   report.map_path = core.map_path();
   report.core_path = core.file().path();
   report.map = core.map();
-  report.fast = options.fast;
+  report.depth = depth;
   report.checked_page_count = core.map().core.page_count;
 
   FaultList faults;
   GS_TRY(CheckIndex(core, reader, faults, report));
   CheckMapAgainstSource(core, report);
-  if (options.fast) {
+  if (depth == VerifyDepth::kFast) {
     GS_TRY(CheckTagsOnly(core, reader, faults, progress));
   } else {
-    GS_TRY(CheckEverything(core, reader, faults, progress, report));
+    const auto file_hashing =
+        depth == VerifyDepth::kFull ? FileHashing::kSha256 : FileHashing::kNone;
+    GS_TRY(CheckEverything(core, reader, faults, file_hashing, progress, report));
   }
   faults.MoveInto(core, report);
   return report;

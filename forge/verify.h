@@ -1,9 +1,12 @@
 // Verification: is every byte of a core what it was when the core was made?
 //
-// Both modes check that the map and the core belong together, that the index is the one whose
+// Every depth checks that the map and the core belong together, that the index is the one whose
 // SHA-256 the map holds, that every page passes its tag and is the one the index lists, and that
-// the map agrees with the source headers kept in the core. The full mode also reconstructs every
-// source byte (in memory) and compares tensor digests and the SHA-256 of every source file.
+// the map agrees with the source headers kept in the core.
+//
+//   kFast      nothing more
+//   kStandard  also reconstructs every source byte, in memory, and compares each tensor's XXH3-128
+//   kFull      also compares the SHA-256 of every source file (bound by one core's SHA-256 speed)
 //
 // Damage is not an error: it is listed, all of it. Errors are what keeps the check from happening:
 // a map that is malformed or belongs to another core, memory, Ctrl-C.
@@ -21,9 +24,8 @@
 
 namespace gguf_shard {
 
-struct VerifyOptions {
-  bool fast = false;  // tags, index and map only
-};
+enum class VerifyDepth : uint8_t { kFast, kStandard, kFull };
+std::string_view VerifyDepthName(VerifyDepth depth);  // "fast", "standard", "full"
 
 // Neighbouring pages with the same kind of fault.
 struct BadPages {
@@ -46,7 +48,7 @@ struct VerifyReport {
   std::filesystem::path map_path;
   std::filesystem::path core_path;
   CoreMap map;
-  bool fast = false;
+  VerifyDepth depth = VerifyDepth::kStandard;
   uint64_t checked_page_count = 0;
   uint64_t bad_page_count = 0;
   std::vector<BadPages> bad_pages;  // ascending
@@ -56,7 +58,7 @@ struct VerifyReport {
 };
 
 // `map_path` names the map, or the directory that holds core.sgmap.
-Result<VerifyReport> VerifyCore(const std::filesystem::path& map_path, const VerifyOptions& options,
+Result<VerifyReport> VerifyCore(const std::filesystem::path& map_path, VerifyDepth depth,
                                 Progress& progress);
 
 }  // namespace gguf_shard

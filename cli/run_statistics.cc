@@ -1,0 +1,125 @@
+#include "cli/run_statistics.h"
+
+#include <fmt/format.h>
+
+#include "cli/format.h"
+#include "core/page.h"
+
+namespace gguf_shard {
+namespace {
+
+std::string Percent(uint64_t part, uint64_t whole) {
+  if (whole == 0) return "0 %";
+  return fmt::format("{:.1f} %", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
+}
+
+uint64_t BytesPerToken(const Generation& generation) {
+  return generation.generation_passes == 0
+             ? 0
+             : generation.generation_bytes_read / generation.generation_passes;
+}
+
+std::string PageLine(const char* name, uint64_t pages, uint64_t all_pages) {
+  return fmt::format("  {:<18} {:>10}  ({}, {})\n", name, pages, FormatBytes(pages * kPageBytes),
+                     Percent(pages, all_pages));
+}
+
+std::string SpeedText(const RunStatistics& statistics) {
+  const Generation& generation = statistics.generation;
+  return fmt::format(
+      "prompt      {} tokens, first token after {:.2f} s ({:.2f} tokens/s); ready in {:.2f} s\n"
+      "generation  {} tokens in {:.2f} s ({:.2f} tokens/s); stopped: {}\n",
+      generation.prompt_tokens, generation.first_token_seconds,
+      generation.prompt_tokens_per_second(), statistics.load_seconds, generation.tokens.size(),
+      generation.generation_seconds, generation.generation_tokens_per_second(),
+      StopReasonName(generation.stop_reason));
+}
+
+std::string PageText(const RunStatistics& statistics) {
+  const AtlasStats& atlas = statistics.engine.atlas;
+  const uint64_t pages = atlas.page_hits + atlas.prefetch_covered_pages + atlas.stalled_pages;
+  std::string text = fmt::format("pages used  {}\n", pages);
+  text += PageLine("hits", atlas.page_hits, pages);
+  text += PageLine("covered by prefetch", atlas.prefetch_covered_pages, pages);
+  text += PageLine("stalled", atlas.stalled_pages, pages);
+  text += fmt::format("stalls      {}, {:.2f} s in all\n", atlas.stalls, atlas.stall_seconds);
+  text += fmt::format("read        {} in {} reads, {} per generated token; {}\n",
+                      FormatBytes(atlas.bytes_read), atlas.reads,
+                      FormatBytes(BytesPerToken(statistics.generation)), statistics.page_source);
+  text += fmt::format("evictions   {} runs\n", atlas.evictions);
+  if (atlas.retried_pages > 0) {
+    text += fmt::format("retried     {} pages whose tag was right the second time only\n",
+                        atlas.retried_pages);
+  }
+  return text;
+}
+
+std::string MemoryText(const RunStatistics& statistics) {
+  const AtlasStats& atlas = statistics.engine.atlas;
+  const MemoryPlan& plan = statistics.plan;
+  std::string text =
+      fmt::format("pool        {} used at most of {} (pinned {}, ring {}, cache {})\n",
+                  FormatBytes(atlas.peak_pool_bytes), FormatBytes(atlas.pool_bytes),
+                  FormatBytes(atlas.pinned_bytes), FormatBytes(atlas.ring_bytes),
+                  FormatBytes(atlas.cache_bytes));
+  text += fmt::format("keys/values {} {} for {} tokens; activations {} for batches of {}\n",
+                      FormatBytes(plan.cache_bytes), KvTypeName(statistics.kv_type),
+                      plan.shape.context_length, FormatBytes(plan.workspace_bytes),
+                      plan.shape.batch_tokens);
+  text += fmt::format("memory      {} resident at most",
+                      FormatBytes(statistics.engine.process.peak_resident_bytes));
+  if (plan.budget_bytes > 0) {
+    text += fmt::format(" of a budget of {}", FormatBytes(plan.budget_bytes));
+  }
+  return text + "\n";
+}
+
+}  // namespace
+
+std::string StatisticsText(const RunStatistics& statistics) {
+  return SpeedText(statistics) + PageText(statistics) + MemoryText(statistics);
+}
+
+nlohmann::ordered_json StatisticsJson(const RunStatistics& statistics) {
+  const Generation& generation = statistics.generation;
+  const AtlasStats& atlas = statistics.engine.atlas;
+  const MemoryPlan& plan = statistics.plan;
+  return {
+      {"prompt_tokens", generation.prompt_tokens},
+      {"generated_tokens", generation.tokens.size()},
+      {"stop_reason", StopReasonName(generation.stop_reason)},
+      {"seed", statistics.seed},
+      {"load_seconds", statistics.load_seconds},
+      {"time_to_first_token_seconds", generation.first_token_seconds},
+      {"generation_seconds", generation.generation_seconds},
+      {"prompt_tokens_per_second", generation.prompt_tokens_per_second()},
+      {"generation_tokens_per_second", generation.generation_tokens_per_second()},
+      {"page_hits", atlas.page_hits},
+      {"prefetch_covered_pages", atlas.prefetch_covered_pages},
+      {"stalled_pages", atlas.stalled_pages},
+      {"stalls", atlas.stalls},
+      {"stall_seconds", atlas.stall_seconds},
+      {"bytes_read", atlas.bytes_read},
+      {"bytes_read_per_generated_token", BytesPerToken(generation)},
+      {"reads", atlas.reads},
+      {"read_seconds", atlas.read_seconds},
+      {"evictions", atlas.evictions},
+      {"retried_pages", atlas.retried_pages},
+      {"page_source", statistics.page_source},
+      {"memory_budget_bytes", plan.budget_bytes},
+      {"peak_resident_bytes", statistics.engine.process.peak_resident_bytes},
+      {"pool_bytes", atlas.pool_bytes},
+      {"peak_pool_bytes", atlas.peak_pool_bytes},
+      {"pinned_bytes", atlas.pinned_bytes},
+      {"ring_bytes", atlas.ring_bytes},
+      {"cache_bytes", atlas.cache_bytes},
+      {"kv_cache_bytes", plan.cache_bytes},
+      {"activation_bytes", plan.workspace_bytes},
+      {"kv_type", KvTypeName(statistics.kv_type)},
+      {"context_length", plan.shape.context_length},
+      {"batch_tokens", plan.shape.batch_tokens},
+      {"threads", plan.shape.worker_count},
+  };
+}
+
+}  // namespace gguf_shard
