@@ -43,7 +43,8 @@ def install_package(folder):
         return
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(HERE / name, folder / name)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline",
+               "--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=30000"]
     try:
         result = subprocess.run(command, cwd=folder, capture_output=True, text=True,
                                 timeout=INSTALL_SECONDS)
