@@ -154,7 +154,7 @@ bool Residency::DemandJob(LoadJob& job) {
 bool Residency::PlaceDemanded(uint32_t run_index, LoadJob& job) {
   // A run that read-ahead would come to next is read together with those that follow it.
   if (IsNextAhead(run_index) && ReadAheadJob(job, /*forced=*/true)) return true;
-  if (plan_.own_slot[run_index] != kNoSlot) {
+  if (has_own_slot(run_index)) {
     AddToJob(run_index, Place::kOwnSlot, plan_.own_slot[run_index], job);
     return true;
   }
@@ -170,7 +170,7 @@ bool Residency::WishJob(LoadJob& job) {
     RunState& state = states_[run_index];
     state.wished = false;
     if (state.presence != Presence::kAbsent || state.demanded) continue;
-    if (plan_.own_slot[run_index] != kNoSlot) {
+    if (has_own_slot(run_index)) {
       AddToJob(run_index, Place::kOwnSlot, plan_.own_slot[run_index], job);
       return true;
     }

@@ -120,13 +120,15 @@ class Residency {
   bool TakeFrame(uint32_t run_index, bool for_prefetch);
   bool TakeFrameOf(uint32_t frame_class, uint32_t run_index, bool for_prefetch);
 
+  bool has_own_slot(uint32_t run_index) const { return plan_.own_slot[run_index] != kNoSlot; }
   bool IsNextAhead(uint32_t run_index) const;
+  bool WaitsForRing(uint32_t run_index) const;
   uint64_t AheadLimit() const;
   bool ReadAheadJob(LoadJob& job, bool forced);
   bool SkipPresent(uint64_t limit);
   bool AddOwn(LoadJob& job, uint64_t limit);
   bool AddStreamed(LoadJob& job, uint64_t limit, bool forced);
-  uint32_t JoinablePages(uint64_t limit) const;
+  uint32_t JoinablePages(uint64_t turn, uint64_t limit) const;
   bool Continues(const LoadJob& job, uint32_t run_index) const;
   bool CanDropOldestStreamed() const;
   StreamRing::Room MakeRingRoom(uint32_t first_pages, uint32_t wanted_pages);

@@ -22,16 +22,21 @@ bool Residency::IsNextAhead(uint32_t run_index) const {
   return turn < AheadLimit() && turn - cursor_ <= demand_reach_;
 }
 
+// Whether nothing but room in the ring can keep the run from being read ahead.
+bool Residency::WaitsForRing(uint32_t run_index) const {
+  return states_[run_index].presence == Presence::kAbsent && !has_own_slot(run_index) &&
+         plan_.ring_pages > 0;
+}
+
 bool Residency::MayHaveJob() const {
   if (!demands_.empty() || next_wish_ < wishes_.size()) return true;
   const uint64_t turn = std::max(cursor_, tracker_.frontier());
   if (turn >= AheadLimit()) return false;
   const uint32_t run_index = schedule_.RunAt(turn);
-  if (plan_.own_slot[run_index] != kNoSlot) return true;
-  if (states_[run_index].presence != Presence::kAbsent) return true;
-  if (turn != cursor_ || CanDropOldestStreamed()) return true;
+  if (!WaitsForRing(run_index) || CanDropOldestStreamed()) return true;
   const StreamRing::Room room = ring_.RoomFor(runs_.run(run_index).page_count);
-  return room.page_count > 0 && (room.page_count >= wanted_room_pages_ || !room.bounded_by_tail);
+  if (room.page_count == 0) return false;
+  return !room.bounded_by_tail || room.page_count >= JoinablePages(turn, AheadLimit());
 }
 
 // `forced`: a Pin waits for a run near the cursor, so any room is taken and nothing is postponed.
@@ -40,8 +45,8 @@ bool Residency::ReadAheadJob(LoadJob& job, bool forced) {
   if (!forced) cursor_ = std::max(cursor_, tracker_.frontier());
   const uint64_t limit = AheadLimit();
   if (!SkipPresent(limit)) return false;
-  const bool has_own_slot = plan_.own_slot[schedule_.RunAt(cursor_)] != kNoSlot;
-  return has_own_slot ? AddOwn(job, limit) : AddStreamed(job, limit, forced);
+  return has_own_slot(schedule_.RunAt(cursor_)) ? AddOwn(job, limit)
+                                                : AddStreamed(job, limit, forced);
 }
 
 // Moves the cursor to the next absent run; false when there is none, or when it must wait.
@@ -49,7 +54,7 @@ bool Residency::SkipPresent(uint64_t limit) {
   for (; cursor_ < limit; ++cursor_) {
     const RunState& state = states_[schedule_.RunAt(cursor_)];
     if (state.presence == Presence::kAbsent) {
-      if (plan_.own_slot[schedule_.RunAt(cursor_)] != kNoSlot || plan_.ring_pages > 0) return true;
+      if (has_own_slot(schedule_.RunAt(cursor_)) || plan_.ring_pages > 0) return true;
       continue;  // without a ring, streamed runs are read when a Pin waits for them
     }
     if (state.place != Place::kRing) continue;
@@ -84,13 +89,13 @@ bool Residency::AddOwn(LoadJob& job, uint64_t limit) {
   return !job.runs.empty();
 }
 
-// Pages from the cursor on that one read into the ring could bring.
-uint32_t Residency::JoinablePages(uint64_t limit) const {
+// Pages from a turn on that one read into the ring could bring.
+uint32_t Residency::JoinablePages(uint64_t turn, uint64_t limit) const {
   LoadJob extent;
-  for (uint64_t turn = cursor_; turn < limit; ++turn) {
+  for (; turn < limit; ++turn) {
     const uint32_t run_index = schedule_.RunAt(turn);
     const Run& run = runs_.run(run_index);
-    if (plan_.own_slot[run_index] != kNoSlot || !Continues(extent, run_index)) break;
+    if (has_own_slot(run_index) || !Continues(extent, run_index)) break;
     if (extent.page_count > 0 && extent.page_count + run.page_count > plan_.read_pages) break;
     if (extent.page_count == 0) extent.first_page = run.first_page;
     extent.page_count += run.page_count;
@@ -116,11 +121,10 @@ StreamRing::Room Residency::MakeRingRoom(uint32_t first_pages, uint32_t wanted_p
 }
 
 bool Residency::AddStreamed(LoadJob& job, uint64_t limit, bool forced) {
-  const uint32_t wanted_pages = JoinablePages(limit);
+  const uint32_t wanted_pages = JoinablePages(cursor_, limit);
   const uint32_t first_pages = runs_.run(schedule_.RunAt(cursor_)).page_count;
   const StreamRing::Room room = MakeRingRoom(first_pages, wanted_pages);
   const bool short_of_room = room.page_count < wanted_pages && room.bounded_by_tail;
-  wanted_room_pages_ = wanted_pages;
   if (room.page_count == 0 || (short_of_room && !forced)) return false;
 
   const uint32_t most_pages = std::min(wanted_pages, room.page_count);
