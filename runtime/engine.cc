@@ -92,7 +92,7 @@ Result<void> Engine::CheckTokens(std::span<const TokenId> tokens) const {
   return {};
 }
 
-Result<std::span<const float>> Engine::Evaluate(std::span<const TokenId> tokens) {
+Result<std::span<float>> Engine::Evaluate(std::span<const TokenId> tokens) {
   GS_TRY(EvaluateBatches(tokens, nullptr));
   return LogitsRow(0);
 }
@@ -138,7 +138,7 @@ Result<void> Engine::EmitLogits(uint32_t first_position, uint32_t token_count,
   return {};
 }
 
-std::span<const float> Engine::LogitsRow(uint32_t row) const {
+std::span<float> Engine::LogitsRow(uint32_t row) const {
   const size_t vocab_size = plan_.shape.vocab_size;
   return workspace_.logits.subspan(row * vocab_size, vocab_size);
 }

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "atlas/atlas.h"
@@ -37,10 +38,10 @@ class Engine {
                                               const EngineOptions& options);
   ~Engine();
 
-  // Appends tokens to the sequence and returns the logits after the last one; they are valid until
-  // the next call. kTooLarge when the context would overflow. After an error the sequence is as
-  // before.
-  Result<std::span<const float>> Evaluate(std::span<const TokenId> tokens);
+  // Appends tokens to the sequence and returns the logits after the last one: the caller's to
+  // change (a sampler does), valid until the next call. kTooLarge when the context would overflow.
+  // After an error the sequence is as before.
+  Result<std::span<float>> Evaluate(std::span<const TokenId> tokens);
   // The same, with the logits after every token.
   Result<void> EvaluateAll(std::span<const TokenId> tokens, const LogitsSink& sink);
 
@@ -52,6 +53,8 @@ class Engine {
   const Model& model() const { return *model_; }
   const MemoryPlan& plan() const { return plan_; }
   Result<EngineStats> Stats() const;
+  // Where the pages come from, for people.
+  std::string DescribeSource() const { return source_->Describe(); }
 
  private:
   Engine(std::unique_ptr<const Model> model, MemoryPlan plan);
@@ -60,7 +63,7 @@ class Engine {
   Result<void> CheckTokens(std::span<const TokenId> tokens) const;
   Result<void> EvaluateBatches(std::span<const TokenId> tokens, const LogitsSink* sink);
   Result<void> EmitLogits(uint32_t first_position, uint32_t token_count, const LogitsSink& sink);
-  std::span<const float> LogitsRow(uint32_t row) const;
+  std::span<float> LogitsRow(uint32_t row) const;
 
   std::unique_ptr<const Model> model_;
   MemoryPlan plan_;

@@ -75,7 +75,7 @@ TokenId BestToken(std::span<const float> logits) {
 Result<std::vector<TokenId>> Greedy(Engine& engine, const GoldenCase& expected) {
   engine.Reset();
   std::vector<TokenId> greedy;
-  GS_ASSIGN(std::span<const float> logits, engine.Evaluate(expected.tokens));
+  GS_ASSIGN(std::span<float> logits, engine.Evaluate(expected.tokens));
   while (true) {
     greedy.push_back(BestToken(logits));
     if (greedy.size() == expected.greedy.size()) return greedy;
