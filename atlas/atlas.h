@@ -107,8 +107,9 @@ class Atlas {
   // its use in a pass retires it.
   virtual Result<PinnedRun> Pin(uint32_t run_index) = 0;
 
-  // Starts loading on-demand runs that will be pinned soon (chosen experts); never blocks, never
-  // evicts a pinned run, skips what does not fit.
+  // Announces on-demand runs that will be pinned soon, in order of use (chosen experts, rows of a
+  // prompt). Never blocks, never evicts a pinned run or one that is itself announced and unused;
+  // what does not fit yet is loaded as room comes, and forgotten once it is pinned.
   virtual void Prefetch(std::span<const uint32_t> run_indices) = 0;
 
   virtual AtlasStats Stats() const = 0;

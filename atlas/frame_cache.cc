@@ -32,30 +32,48 @@ FrameCache::FrameCache(std::span<const FrameClass> classes) {
       frame.state = State::kFree;
       frames_.push_back(frame);
     }
-    classes_.push_back(
-        {frame_class.frame_count, frame_class.frame_count > 0 ? first : kNone, 0, {}});
+    Class owner;
+    owner.frame_count = frame_class.frame_count;
+    if (owner.frame_count > 0) owner.free_head = first;
+    classes_.push_back(owner);
   }
 }
 
-std::optional<uint32_t> FrameCache::TakeFree(uint32_t frame_class) {
-  Class& owner = classes_[frame_class];
-  if (owner.free_head == kNone) return std::nullopt;
-  const uint32_t frame = owner.free_head;
-  owner.free_head = frames_[frame].next;
-  frames_[frame].state = State::kBusy;
-  return frame;
-}
-
-bool FrameCache::ProtectedFromPrefetch(const Frame& frame, const Class& owner) const {
-  return frame.unused_prefetch && owner.use_count - frame.made_idle_at_use < owner.frame_count;
-}
-
-std::optional<uint32_t> FrameCache::Victim(uint32_t frame_class, bool for_prefetch) const {
+std::optional<uint32_t> FrameCache::Next(uint32_t frame_class, bool for_prefetch) const {
+  if (frame_class >= classes_.size()) return std::nullopt;
   const Class& owner = classes_[frame_class];
-  for (const List& list : owner.idle) {
-    if (list.oldest == kNone) continue;
-    if (for_prefetch && ProtectedFromPrefetch(frames_[list.oldest], owner)) continue;
-    return list.oldest;
+  if (owner.free_head != kNone) return owner.free_head;
+  return Victim(owner, for_prefetch);
+}
+
+void FrameCache::Take(uint32_t frame_index, uint32_t run_index) {
+  Frame& frame = frames_[frame_index];
+  Class& owner = classes_[frame.frame_class];
+  GS_CHECK(frame.state == State::kFree && owner.free_head == frame_index);
+  owner.free_head = frame.next;
+  frame.state = State::kBusy;
+  frame.run_index = run_index;
+}
+
+FrameCache::List& FrameCache::ListOf(const Frame& frame) {
+  Class& owner = classes_[frame.frame_class];
+  return (frame.unused_prefetch ? owner.spared : owner.used)[frame.zone_rank];
+}
+
+// Whether a spared frame has waited for its use for too long.
+bool FrameCache::IsExpired(const Class& owner, uint32_t frame) const {
+  return owner.use_count - frames_[frame].made_idle_at_use >= owner.frame_count;
+}
+
+std::optional<uint32_t> FrameCache::Victim(const Class& owner, bool for_prefetch) const {
+  for (uint8_t rank = 0; rank < kZoneCount; ++rank) {
+    const uint32_t spared = owner.spared[rank].oldest;
+    if (spared != kNone && IsExpired(owner, spared)) return spared;
+    if (owner.used[rank].oldest != kNone) return owner.used[rank].oldest;
+  }
+  if (for_prefetch) return std::nullopt;
+  for (const List& list : owner.spared) {
+    if (list.oldest != kNone) return list.oldest;
   }
   return std::nullopt;
 }
@@ -63,12 +81,11 @@ std::optional<uint32_t> FrameCache::Victim(uint32_t frame_class, bool for_prefet
 void FrameCache::MakeIdle(uint32_t frame_index, Zone zone, bool unused_prefetch) {
   Frame& frame = frames_[frame_index];
   GS_CHECK(frame.state == State::kBusy);
-  Class& owner = classes_[frame.frame_class];
-  frame.list = EvictionRank(zone);
-  List& list = owner.idle[frame.list];
   frame.state = State::kIdle;
+  frame.zone_rank = EvictionRank(zone);
   frame.unused_prefetch = unused_prefetch;
-  frame.made_idle_at_use = owner.use_count;
+  frame.made_idle_at_use = classes_[frame.frame_class].use_count;
+  List& list = ListOf(frame);
   frame.previous = list.newest;
   frame.next = kNone;
   (list.newest == kNone ? list.oldest : frames_[list.newest].next) = frame_index;
@@ -77,7 +94,7 @@ void FrameCache::MakeIdle(uint32_t frame_index, Zone zone, bool unused_prefetch)
 
 void FrameCache::Unlink(uint32_t frame_index) {
   Frame& frame = frames_[frame_index];
-  List& list = classes_[frame.frame_class].idle[frame.list];
+  List& list = ListOf(frame);
   (frame.previous == kNone ? list.oldest : frames_[frame.previous].next) = frame.next;
   (frame.next == kNone ? list.newest : frames_[frame.next].previous) = frame.previous;
 }

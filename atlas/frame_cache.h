@@ -8,7 +8,9 @@
 //
 // A frame is free, busy (its run is being loaded, or is pinned) or idle (its run is resident and
 // may be evicted). Idle frames are evicted by zone first (cold, then normal, then high) and then by
-// age. Not thread-safe.
+// age. Frames that were prefetched and not used since are spared: a prefetch never evicts them, a
+// waiting Pin only when there is no other; after as many uses of the class as it has frames, a
+// prefetch was wrong, and they go first. Not thread-safe.
 #pragma once
 
 #include <array>
@@ -29,14 +31,12 @@ class FrameCache {
 
   explicit FrameCache(std::span<const FrameClass> classes);
 
-  // A free frame of the class, now busy.
-  std::optional<uint32_t> TakeFree(uint32_t frame_class);
-  // The idle frame to evict next. With `for_prefetch`, never one that was itself prefetched, is
-  // still unused, and is younger than the last uses of the class: prefetches must not evict each
-  // other.
-  std::optional<uint32_t> Victim(uint32_t frame_class, bool for_prefetch) const;
+  // The frame of a class to be taken next: a free one, or else the idle one to be evicted.
+  std::optional<uint32_t> Next(uint32_t frame_class, bool for_prefetch) const;
+  bool IsIdle(uint32_t frame) const { return frames_[frame].state == State::kIdle; }
+  // free -> busy. The next one is the only free frame that may be taken.
+  void Take(uint32_t frame, uint32_t run_index);
 
-  void SetRun(uint32_t frame, uint32_t run_index) { frames_[frame].run_index = run_index; }
   uint32_t run_index(uint32_t frame) const { return frames_[frame].run_index; }
   uint32_t slot(uint32_t frame) const { return frames_[frame].slot; }
 
@@ -60,7 +60,7 @@ class FrameCache {
     uint32_t next;      // in the idle or the free list
     uint64_t made_idle_at_use;
     uint16_t frame_class;
-    uint8_t list;  // zones in the order of eviction
+    uint8_t zone_rank;  // zones in the order of eviction
     State state;
     bool unused_prefetch;
   };
@@ -69,13 +69,17 @@ class FrameCache {
     uint32_t newest = kNone;
   };
   struct Class {
-    uint32_t frame_count;
-    uint32_t free_head;
-    uint64_t use_count;  // pins of frames of this class
-    std::array<List, kZoneCount> idle;
+    uint32_t frame_count = 0;
+    uint32_t free_head = kNone;
+    uint64_t use_count = 0;  // pins of frames of this class
+    // By zone, in the order of eviction; each list by age.
+    std::array<List, kZoneCount> used;
+    std::array<List, kZoneCount> spared;  // prefetched, not used since
   };
 
-  bool ProtectedFromPrefetch(const Frame& frame, const Class& owner) const;
+  std::optional<uint32_t> Victim(const Class& owner, bool for_prefetch) const;
+  List& ListOf(const Frame& frame);
+  bool IsExpired(const Class& owner, uint32_t frame) const;
   void Unlink(uint32_t frame);
 
   std::vector<Frame> frames_;

@@ -17,7 +17,8 @@ Residency::Residency(const CoreMap& map, const RunTable& runs, const Schedule& s
       states_(runs.run_count()),
       tracker_(schedule, options.concurrent_pins),
       ring_(plan.ring_pages),
-      frames_(plan.frame_classes) {
+      frames_(plan.frame_classes),
+      wishes_(static_cast<uint32_t>(plan.frame_classes.size()) + 1) {
   demands_.reserve(options.concurrent_pins);
 }
 
@@ -26,6 +27,7 @@ Residency::Residency(const CoreMap& map, const RunTable& runs, const Schedule& s
 bool Residency::Pin(uint32_t run_index) {
   RunState& state = states_[run_index];
   state.in_turn = NoteUse(run_index);
+  state.wished = false;
   if (state.presence != Presence::kResident) {
     ++state.waiters;
     if (state.presence == Presence::kAbsent && !state.demanded) {
@@ -79,17 +81,6 @@ void Residency::Unpin(uint32_t run_index) {
   }
 }
 
-void Residency::Prefetch(uint32_t run_index) {
-  RunState& state = states_[run_index];
-  if (state.presence != Presence::kAbsent || state.wished) return;
-  state.wished = true;
-  if (next_wish_ > wishes_.size() / 2) {
-    wishes_.erase(wishes_.begin(), wishes_.begin() + static_cast<ptrdiff_t>(next_wish_));
-    next_wish_ = 0;
-  }
-  wishes_.push_back(run_index);
-}
-
 // The ends of a load ----------------------------------------------------------------------------
 
 void Residency::Loaded(uint32_t run_index) {
@@ -137,7 +128,7 @@ bool Residency::IsSettled(uint32_t run_index) const {
   return state.place == Place::kOwnSlot && state.presence == Presence::kResident;
 }
 
-// Demands and wishes ----------------------------------------------------------------------------
+// Demands ----------------------------------------------------------------------------
 
 bool Residency::NextJob(LoadJob& job) {
   job.runs.clear();
@@ -158,56 +149,30 @@ bool Residency::PlaceDemanded(uint32_t run_index, LoadJob& job) {
     AddToJob(run_index, Place::kOwnSlot, plan_.own_slot[run_index], job);
     return true;
   }
-  if (!TakeFrame(run_index, /*for_prefetch=*/false)) return false;
-  AddToJob(run_index, Place::kFrame, frames_.slot(static_cast<uint32_t>(states_[run_index].holder)),
-           job);
-  return true;
+  return AddFramed(run_index, job);
 }
 
-bool Residency::WishJob(LoadJob& job) {
-  while (next_wish_ < wishes_.size()) {
-    const uint32_t run_index = wishes_[next_wish_++];
-    RunState& state = states_[run_index];
-    state.wished = false;
-    if (state.presence != Presence::kAbsent || state.demanded) continue;
-    if (has_own_slot(run_index)) {
-      AddToJob(run_index, Place::kOwnSlot, plan_.own_slot[run_index], job);
-      return true;
-    }
-    if (!TakeFrame(run_index, /*for_prefetch=*/true)) continue;
-    AddToJob(run_index, Place::kFrame, frames_.slot(static_cast<uint32_t>(state.holder)), job);
-    return true;
-  }
-  wishes_.clear();
-  next_wish_ = 0;
-  return false;
-}
-
-// A frame for the run: of its own class, or else a universal one. Sets the holder.
-bool Residency::TakeFrame(uint32_t run_index, bool for_prefetch) {
-  RunState& state = states_[run_index];
+// Places a run that a Pin waits for in a frame of its own class, or else in a universal one.
+bool Residency::AddFramed(uint32_t run_index, LoadJob& job) {
   // A scheduled run in its turn passes through the universal frames and leaves the others alone.
-  state.freed_after_use = !for_prefetch && state.in_turn;
-  const uint32_t own_class = plan_.frame_class[run_index];
-  if (!state.freed_after_use && own_class != FrameCache::kUniversal &&
-      TakeFrameOf(own_class, run_index, for_prefetch)) {
-    return true;
+  const bool passes_through = states_[run_index].in_turn;
+  uint32_t frame_class = passes_through ? FrameCache::kUniversal : plan_.frame_class[run_index];
+  auto frame = frames_.Next(frame_class, /*for_prefetch=*/false);
+  if (!frame && frame_class != FrameCache::kUniversal) {
+    frame_class = FrameCache::kUniversal;
+    frame = frames_.Next(frame_class, /*for_prefetch=*/false);
   }
-  if (for_prefetch && own_class != FrameCache::kUniversal) return false;
-  return TakeFrameOf(FrameCache::kUniversal, run_index, for_prefetch);
+  if (!frame) return false;
+  TakeFrame(*frame, run_index, passes_through, job);
+  return true;
 }
 
-bool Residency::TakeFrameOf(uint32_t frame_class, uint32_t run_index, bool for_prefetch) {
-  std::optional<uint32_t> frame = frames_.TakeFree(frame_class);
-  if (!frame) {
-    const auto victim = frames_.Victim(frame_class, for_prefetch);
-    if (!victim) return false;
-    Free(frames_.run_index(*victim));
-    frame = frames_.TakeFree(frame_class);
-  }
-  frames_.SetRun(*frame, run_index);
-  states_[run_index].holder = *frame;
-  return true;
+void Residency::TakeFrame(uint32_t frame, uint32_t run_index, bool freed_after_use, LoadJob& job) {
+  if (frames_.IsIdle(frame)) Free(frames_.run_index(frame));
+  frames_.Take(frame, run_index);
+  states_[run_index].holder = frame;
+  states_[run_index].freed_after_use = freed_after_use;
+  AddToJob(run_index, Place::kFrame, frames_.slot(frame), job);
 }
 
 void Residency::AddToJob(uint32_t run_index, Place place, uint32_t slot, LoadJob& job) {

@@ -43,6 +43,7 @@
 #include "atlas/run_table.h"
 #include "atlas/schedule.h"
 #include "atlas/stream_ring.h"
+#include "atlas/wish_list.h"
 #include "core/map.h"
 
 namespace gguf_shard {
@@ -74,7 +75,8 @@ class Residency {
   // its pin, Failed ends its wait.
   bool Pin(uint32_t run_index);
   void Unpin(uint32_t run_index);
-  // Asks for an on-demand run. Forgotten when it does not fit.
+  // Asks for a run that will be pinned soon. It is loaded when there is room; forgotten when it is
+  // pinned before that.
   void Prefetch(uint32_t run_index);
 
   // Fills `job` with the next read; its runs are loading from then on. False when there is none
@@ -106,7 +108,7 @@ class Residency {
     bool in_turn = false;          // the last pin came in the order of the schedule
     bool freed_after_use = false;  // in a frame, but not kept under LRU
     bool demanded = false;         // in demands_
-    bool wished = false;           // in wishes_
+    bool wished = false;           // announced, and neither pinned nor loaded since
   };
 
   bool NoteUse(uint32_t run_index);
@@ -116,10 +118,20 @@ class Residency {
 
   bool DemandJob(LoadJob& job);
   bool PlaceDemanded(uint32_t run_index, LoadJob& job);
-  bool WishJob(LoadJob& job);
-  bool TakeFrame(uint32_t run_index, bool for_prefetch);
-  bool TakeFrameOf(uint32_t frame_class, uint32_t run_index, bool for_prefetch);
+  bool AddFramed(uint32_t run_index, LoadJob& job);
+  void TakeFrame(uint32_t frame, uint32_t run_index, bool freed_after_use, LoadJob& job);
+  void AddToJob(uint32_t run_index, Place place, uint32_t slot, LoadJob& job);
 
+  // residency_wishes.cc
+  uint32_t WishQueueOf(uint32_t run_index) const;
+  bool IsOpen(uint32_t run_index) const;
+  bool CanPlaceWish(uint32_t run_index) const;
+  bool CanPlaceAnyWish() const;
+  bool WishJob(LoadJob& job);
+  void DropClosedWishes(uint32_t queue);
+  bool AddWish(uint32_t queue, LoadJob& job);
+
+  // residency_ahead.cc
   bool has_own_slot(uint32_t run_index) const { return plan_.own_slot[run_index] != kNoSlot; }
   bool IsNextAhead(uint32_t run_index) const;
   bool WaitsForRing(uint32_t run_index) const;
@@ -132,7 +144,6 @@ class Residency {
   bool Continues(const LoadJob& job, uint32_t run_index) const;
   bool CanDropOldestStreamed() const;
   StreamRing::Room MakeRingRoom(uint32_t first_pages, uint32_t wanted_pages);
-  void AddToJob(uint32_t run_index, Place place, uint32_t slot, LoadJob& job);
 
   const CoreMap& map_;
   const RunTable& runs_;
@@ -146,8 +157,7 @@ class Residency {
   StreamRing ring_;
   FrameCache frames_;
   std::vector<uint32_t> demands_;  // runs with waiters, oldest first; some no longer absent
-  std::vector<uint32_t> wishes_;   // from next_wish_ on
-  size_t next_wish_ = 0;
+  WishList wishes_;
   uint64_t cursor_ = 0;  // the turn that read-ahead looks at next
   uint32_t wanted_room_pages_ =
       0;  // what read-ahead lacked when it last gave up; 0 when it did not

@@ -29,7 +29,7 @@ bool Residency::WaitsForRing(uint32_t run_index) const {
 }
 
 bool Residency::MayHaveJob() const {
-  if (!demands_.empty() || next_wish_ < wishes_.size()) return true;
+  if (!demands_.empty() || CanPlaceAnyWish()) return true;
   const uint64_t turn = std::max(cursor_, tracker_.frontier());
   if (turn >= AheadLimit()) return false;
   const uint32_t run_index = schedule_.RunAt(turn);

@@ -9,9 +9,9 @@ std::vector<FrameClass> OneClass(uint32_t frames) { return {{0, 4, frames}}; }
 
 // Fills a frame as a load does.
 uint32_t Load(FrameCache& cache, uint32_t run, Zone zone = Zone::kNormal, bool prefetched = false) {
-  const auto frame = cache.TakeFree(0);
+  const auto frame = cache.Next(0, prefetched);
   EXPECT_TRUE(frame.has_value());
-  cache.SetRun(*frame, run);
+  cache.Take(*frame, run);
   cache.MakeIdle(*frame, zone, prefetched);
   return *frame;
 }
@@ -25,10 +25,15 @@ void Use(FrameCache& cache, uint32_t frame, Zone zone = Zone::kNormal) {
 TEST(FrameCache, FramesLieBehindEachOtherInTheirClass) {
   const std::vector<FrameClass> classes = {{10, 4, 2}, {18, 2, 3}};
   FrameCache cache(classes);
-  EXPECT_EQ(cache.slot(*cache.TakeFree(0)), 10u);
-  EXPECT_EQ(cache.slot(*cache.TakeFree(0)), 14u);
-  EXPECT_FALSE(cache.TakeFree(0));
-  EXPECT_EQ(cache.slot(*cache.TakeFree(1)), 18u);
+  for (const uint32_t slot : {10u, 14u}) {
+    const auto frame = cache.Next(0, false);
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(cache.slot(*frame), slot);
+    cache.Take(*frame, 1);
+  }
+  EXPECT_FALSE(cache.Next(0, false));
+  EXPECT_EQ(cache.slot(*cache.Next(1, false)), 18u);
+  EXPECT_FALSE(cache.Next(2, false));
 }
 
 TEST(FrameCache, VictimIsTheLeastRecentlyUsed) {
@@ -36,11 +41,21 @@ TEST(FrameCache, VictimIsTheLeastRecentlyUsed) {
   const uint32_t a = Load(cache, 1);
   const uint32_t b = Load(cache, 2);
   const uint32_t c = Load(cache, 3);
-  EXPECT_EQ(cache.Victim(0, false), a);
+  EXPECT_EQ(cache.Next(0, false), a);
   Use(cache, a);
-  EXPECT_EQ(cache.Victim(0, false), b);
+  EXPECT_EQ(cache.Next(0, false), b);
   cache.Free(b);
-  EXPECT_EQ(cache.Victim(0, false), c);
+  cache.Take(b, 4);
+  EXPECT_EQ(cache.Next(0, false), c);
+}
+
+TEST(FrameCache, FreeFrameIsTakenBeforeAnyoneIsEvicted) {
+  FrameCache cache(OneClass(2));
+  Load(cache, 1);
+  const uint32_t b = Load(cache, 2);
+  cache.Free(b);
+  EXPECT_EQ(cache.Next(0, false), b);
+  EXPECT_FALSE(cache.IsIdle(b));
 }
 
 TEST(FrameCache, BusyFramesAreNoVictims) {
@@ -48,9 +63,9 @@ TEST(FrameCache, BusyFramesAreNoVictims) {
   const uint32_t a = Load(cache, 1);
   const uint32_t b = Load(cache, 2);
   cache.MakeBusy(a);
-  EXPECT_EQ(cache.Victim(0, false), b);
+  EXPECT_EQ(cache.Next(0, false), b);
   cache.MakeBusy(b);
-  EXPECT_FALSE(cache.Victim(0, false));
+  EXPECT_FALSE(cache.Next(0, false));
 }
 
 TEST(FrameCache, ColdLeavesBeforeNormalBeforeHigh) {
@@ -58,23 +73,25 @@ TEST(FrameCache, ColdLeavesBeforeNormalBeforeHigh) {
   const uint32_t high = Load(cache, 1, Zone::kHigh);
   const uint32_t normal = Load(cache, 2, Zone::kNormal);
   const uint32_t cold = Load(cache, 3, Zone::kCold);
-  EXPECT_EQ(cache.Victim(0, false), cold);
-  cache.Free(cold);
-  EXPECT_EQ(cache.Victim(0, false), normal);
-  cache.Free(normal);
-  EXPECT_EQ(cache.Victim(0, false), high);
+  for (const uint32_t frame : {cold, normal, high}) {
+    EXPECT_EQ(cache.Next(0, false), frame);
+    cache.MakeBusy(frame);
+  }
 }
 
 TEST(FrameCache, PrefetchesDoNotEvictEachOtherUntilTheyAreOld) {
-  FrameCache cache(OneClass(2));
+  FrameCache cache(OneClass(3));
   const uint32_t a = Load(cache, 1, Zone::kNormal, /*prefetched=*/true);
   const uint32_t b = Load(cache, 2, Zone::kNormal, /*prefetched=*/true);
-  EXPECT_FALSE(cache.Victim(0, /*for_prefetch=*/true));
-  EXPECT_EQ(cache.Victim(0, /*for_prefetch=*/false), a) << "a waiting Pin may take it";
+  Load(cache, 3, Zone::kNormal, /*prefetched=*/true);
+  EXPECT_FALSE(cache.Next(0, /*for_prefetch=*/true));
+  EXPECT_EQ(cache.Next(0, /*for_prefetch=*/false), a) << "a waiting Pin may take it";
   Use(cache, b);
-  EXPECT_FALSE(cache.Victim(0, /*for_prefetch=*/true)) << "one use is not a turn of both frames";
+  EXPECT_EQ(cache.Next(0, /*for_prefetch=*/true), b) << "used frames make room for announced ones";
+  EXPECT_EQ(cache.Next(0, /*for_prefetch=*/false), b) << "and for waiting Pins";
   Use(cache, b);
-  EXPECT_EQ(cache.Victim(0, /*for_prefetch=*/true), a);
+  Use(cache, b);
+  EXPECT_EQ(cache.Next(0, /*for_prefetch=*/true), a) << "nobody came for it";
 }
 
 }  // namespace

@@ -397,6 +397,56 @@ TEST(Residency, PrefetchNeverEvictsPinnedOrJustPrefetchedRuns) {
   machine.residency().Unpin(first);
 }
 
+TEST(Residency, AnnouncedRunsThatDoNotFitAreLoadedAsOthersAreUsed) {
+  SyntheticModel model = DenseModel();
+  const uint32_t experts = model.AddMatrix("experts", 64, 4, 60);
+  AtlasOptions options = PoolOf(12 * 32);
+  options.prefetch_distance = 0;
+  Machine machine(model, Range(0, 30), options);
+  const uint32_t first = machine.runs().RunsOf(experts).first_run;
+  for (uint32_t i = 0; i < 200; ++i) machine.residency().Prefetch(first + i);
+  machine.Drain();
+  for (uint32_t i = 0; i < 200; ++i) {
+    machine.Use(first + i);
+    machine.Drain();
+  }
+  EXPECT_EQ(machine.counts().prefetch_covered_pages, 200u * 32);
+  EXPECT_EQ(machine.pages_read(), 200u * 32);
+}
+
+TEST(Residency, AnnouncedNeighboursAreReadTogether) {
+  SyntheticModel model = DenseModel();
+  const uint32_t experts = model.AddMatrix("experts", 64, 2, 60);  // runs of 16 pages
+  Machine machine(model, Range(0, 4), PoolOf(4000));
+  machine.Drain();
+  const uint64_t jobs = machine.jobs();
+  const RunSpan span = machine.runs().RunsOf(experts, 7);
+  for (uint32_t i = 0; i < span.run_count; ++i) machine.residency().Prefetch(span.first_run + i);
+  machine.Drain();
+  EXPECT_EQ(machine.jobs() - jobs, 2u) << "eight runs, four to a read";
+  for (uint32_t i = 0; i < span.run_count; ++i) machine.Use(span.first_run + i);
+  EXPECT_EQ(machine.counts().stalled_pages, 0u);
+}
+
+TEST(Residency, WishIsForgottenOnceItsRunIsPinned) {
+  SyntheticModel model = DenseModel();
+  const uint32_t experts = model.AddMatrix("experts", 64, 4, 60);
+  AtlasOptions options = PoolOf(4 * 32);
+  options.prefetch_distance = 0;
+  Machine machine(model, Range(0, 30), options);
+  const uint32_t first = machine.runs().RunsOf(experts).first_run;
+  for (uint32_t i = 0; i < 20; ++i) machine.residency().Prefetch(first + i);
+  for (uint32_t i = 20; i > 0; --i) {
+    ASSERT_FALSE(machine.residency().Pin(first + i - 1));
+    ASSERT_TRUE(machine.TakeJob());
+    machine.EndJob();
+    machine.residency().Unpin(first + i - 1);
+  }
+  const uint64_t read = machine.pages_read();
+  machine.Drain();
+  EXPECT_EQ(machine.pages_read(), read);
+}
+
 TEST(Residency, FailedLoadEndsTheWaitAndTheNextPinTriesAgain) {
   const SyntheticModel model = DenseModel();
   Machine machine(model, Range(0, 30), PoolOf(1800));
