@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 HEADING = re.compile(r"^(\s*)(Options|Positionals|Subcommands):$")
 # "  -o,--output FILE REQUIRED   What it is for"; the description may start on the next line.
 ENTRY = re.compile(r"^(\s+)(\S+)((?: \S+)*?)(?:\s{2,}(\S.*))?$")
+# What stands behind the name of a value, or alone behind a flag.
+REMARKS = re.compile(r" (REQUIRED|(Excludes|Needs):.*)")
 CHOICES = re.compile(r"\{([^}]*)\}")
 
 
@@ -80,7 +82,7 @@ def entries(help_text):
             section, open_entry = (section if not line else None), False
         elif section and entry and len(entry.group(1)) == indent:
             _, names, metavar, text = entry.groups()
-            found.append([section, names, metavar.replace(" REQUIRED", "").strip(), text or ""])
+            found.append([section, names, REMARKS.sub("", metavar).strip(), text or ""])
             open_entry = True
         elif open_entry:
             found[-1][3] = f"{found[-1][3]} {line.strip()}".strip()

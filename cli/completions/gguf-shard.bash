@@ -16,7 +16,7 @@ _gguf_shard() {
   COMPREPLY=()
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case "${command:+$command }$word" in
-    "shard"|"unshard"|"verify"|"inspect"|"tokenize") command="${command:+$command }$word" ;;
+    "shard"|"unshard"|"verify"|"inspect"|"run"|"tokenize"|"logits"|"perplexity") command="${command:+$command }$word" ;;
     esac
   done
   case "$command:$prev" in
@@ -26,16 +26,56 @@ _gguf_shard() {
     "shard:--prefetch-distance") return ;;
     "shard:--core-id") return ;;
     "unshard:-o"|"unshard:--output") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+    "run:--memory-budget") return ;;
+    "run:--pool") return ;;
+    "run:--threads") return ;;
+    "run:--ctx") return ;;
+    "run:--batch") return ;;
+    "run:--kv-type") mapfile -t COMPREPLY < <(compgen -W "f32 f16 q8_0" -- "$cur"); return ;;
+    "run:--prefetch-distance") return ;;
+    "run:-p"|"run:--prompt") return ;;
+    "run:-n"|"run:--tokens") return ;;
+    "run:--temp") return ;;
+    "run:--top-k") return ;;
+    "run:--top-p") return ;;
+    "run:--min-p") return ;;
+    "run:--repeat-penalty") return ;;
+    "run:--repeat-window") return ;;
+    "run:--seed") return ;;
+    "run:--stats") _gguf_shard_files ""; return ;;
     "tokenize:-p"|"tokenize:--prompt") return ;;
     "tokenize:--file") _gguf_shard_files ""; return ;;
+    "logits:--memory-budget") return ;;
+    "logits:--pool") return ;;
+    "logits:--threads") return ;;
+    "logits:--ctx") return ;;
+    "logits:--batch") return ;;
+    "logits:--kv-type") mapfile -t COMPREPLY < <(compgen -W "f32 f16 q8_0" -- "$cur"); return ;;
+    "logits:--prefetch-distance") return ;;
+    "logits:--greedy") return ;;
+    "logits:--top") return ;;
+    "logits:-p"|"logits:--prompt") return ;;
+    "logits:--tokens") return ;;
+    "perplexity:--memory-budget") return ;;
+    "perplexity:--pool") return ;;
+    "perplexity:--threads") return ;;
+    "perplexity:--ctx") return ;;
+    "perplexity:--batch") return ;;
+    "perplexity:--kv-type") mapfile -t COMPREPLY < <(compgen -W "f32 f16 q8_0" -- "$cur"); return ;;
+    "perplexity:--prefetch-distance") return ;;
+    "perplexity:--file") _gguf_shard_files ""; return ;;
+    "perplexity:--windows") return ;;
   esac
   case "$command" in
-    "") words="shard unshard verify inspect tokenize -h --help --version" ;;
+    "") words="shard unshard verify inspect run tokenize logits perplexity -h --help --version" ;;
     "shard") words="-h --help -o --output --name --layout --prefetch-distance --core-id -f --force --json -q --quiet" ;;
     "unshard") words="-h --help -o --output -f --force --json -q --quiet" ;;
-    "verify") words="-h --help --fast --json -q --quiet" ;;
+    "verify") words="-h --help --fast --full --json -q --quiet" ;;
     "inspect") words="-h --help --json" ;;
+    "run") words="-h --help --memory-budget --pool --threads --ctx --batch --kv-type --prefetch-distance -p --prompt -n --tokens --temp --top-k --top-p --min-p --repeat-penalty --repeat-window --seed --echo --stats -q --quiet" ;;
     "tokenize") words="-h --help --no-bos --no-special -p --prompt --file" ;;
+    "logits") words="-h --help --memory-budget --pool --threads --ctx --batch --kv-type --prefetch-distance --greedy --top --json -p --prompt --tokens" ;;
+    "perplexity") words="-h --help --memory-budget --pool --threads --ctx --batch --kv-type --prefetch-distance --file --windows --json -q --quiet" ;;
   esac
   if [[ $cur == -* || -z $command ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")

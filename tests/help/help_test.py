@@ -60,7 +60,7 @@ def main():
         "bash completion": (COMPLETIONS / "gguf-shard.bash").read_text(),
         "zsh completion": (COMPLETIONS / "_gguf-shard").read_text(),
         "fish completion": spelled_out(COMPLETIONS / "gguf-shard.fish", r"-l (\S+)", r"--\1"),
-        "manual page": spelled_out(MANUAL, r"\\-", "-"),
+        "manual page": spelled_out(MANUAL, r"\\f.|\\(?=-)", ""),
     }
     missing = [f"the {name} lacks the {kind} {word}" for name, text in texts.items()
                for kind, word in words if not knows(text, kind, word)]
