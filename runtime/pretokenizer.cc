@@ -17,7 +17,7 @@ namespace {
 // What one match may cost. Patterns in use need a few steps a character; the memory counts only
 // where the machine-code matcher gave up and the interpreter, which needs no stack, took over.
 constexpr uint32_t kMatchStepLimit = 1U << 30;
-constexpr uint32_t kMatchHeapLimitKib = 256 * 1024;
+constexpr uint32_t kMatchHeapLimitKib = 128 * 1024;
 
 struct FreeCode {
   void operator()(pcre2_code* code) const { pcre2_code_free(code); }
