@@ -27,8 +27,8 @@ unsigned WorkThreads() {
 
 class Pipeline {
  public:
-  explicit Pipeline(const PipelineStages& stages)
-      : stages_(stages), pool_(kPipelineBudgetBytes, kStandardBufferBytes) {}
+  Pipeline(const PipelineStages& stages, uint64_t budget_bytes)
+      : stages_(stages), pool_(budget_bytes, kStandardBufferBytes) {}
 
   Result<void> Run() {
     std::vector<std::jthread> threads;
@@ -169,6 +169,8 @@ class Pipeline {
 
 }  // namespace
 
-Result<void> RunPipeline(const PipelineStages& stages) { return Pipeline(stages).Run(); }
+Result<void> RunPipeline(const PipelineStages& stages, uint64_t budget_bytes) {
+  return Pipeline(stages, budget_bytes).Run();
+}
 
 }  // namespace gguf_shard

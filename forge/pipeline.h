@@ -20,6 +20,7 @@
 
 namespace gguf_shard {
 
+// Memory for buffers; everything else a job needs is small.
 inline constexpr uint64_t kPipelineBudgetBytes = uint64_t{96} << 20;
 
 // A batch on its way. The buffer is cut in two: pages, then room for the source bytes with a page
@@ -39,6 +40,7 @@ struct PipelineStages {
   std::function<Result<void>(BatchWork&)> finish;
 };
 
-Result<void> RunPipeline(const PipelineStages& stages);
+Result<void> RunPipeline(const PipelineStages& stages,
+                         uint64_t budget_bytes = kPipelineBudgetBytes);
 
 }  // namespace gguf_shard

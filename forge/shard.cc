@@ -10,7 +10,6 @@
 #include "core/gguf_model.h"
 #include "forge/core_writer.h"
 #include "forge/output_place.h"
-#include "forge/pipeline.h"
 #include "forge/source_gaps.h"
 #include "forge/source_hasher.h"
 #include "forge/source_reader.h"
@@ -63,7 +62,7 @@ Result<void> CheckOutputs(const OutputPaths& paths, const GgufModel& model, Over
 
 // Reads, packs and writes the whole source; returns its digests.
 Result<SourceDigests> PackAll(const GgufModel& model, const CoreMap& plan, CoreWriter& writer,
-                              Progress& progress) {
+                              uint64_t buffer_bytes, Progress& progress) {
   GS_ASSIGN(const SourceReader reader, SourceReader::Open(model));
   GS_ASSIGN(const std::vector<Segment> segments, SegmentsOf(plan));
   BatchCursor cursor(segments);
@@ -93,7 +92,7 @@ Result<SourceDigests> PackAll(const GgufModel& model, const CoreMap& plan, CoreW
     return {};
   };
   progress.Start("sharding", model.total_file_bytes());
-  GS_TRY(RunPipeline(stages));
+  GS_TRY(RunPipeline(stages, buffer_bytes));
   progress.Finish();
   return hasher.Finish();
 }
@@ -159,7 +158,8 @@ Result<ShardReport> ShardModel(const fs::path& model_path, const ShardOptions& o
   GS_ASSIGN(OutputDirectory directory, OutputDirectory::Make(paths.directory));
   GS_TRY(CheckFreeSpace(paths.directory, report.core_bytes + draft.size()));
   GS_ASSIGN(CoreWriter writer, CoreWriter::Create(paths.core, options.overwrite, report.map));
-  GS_ASSIGN(const SourceDigests digests, PackAll(model, report.map, writer, progress));
+  GS_ASSIGN(const SourceDigests digests,
+            PackAll(model, report.map, writer, options.buffer_bytes, progress));
   GS_ASSIGN(const Sha256Digest index_sha256, writer.FinishIndex());
   FillDigests(digests, index_sha256, report.map);
   GS_ASSIGN(const std::string map_text, SerializeChecked(report.map));

@@ -15,6 +15,7 @@
 #include "core/file.h"
 #include "core/map.h"
 #include "core/progress.h"
+#include "forge/pipeline.h"
 #include "forge/plan.h"
 
 namespace gguf_shard {
@@ -25,7 +26,8 @@ struct ShardOptions {
   LayoutPolicy layout = LayoutPolicy::kAuto;
   uint32_t prefetch_distance = 8;  // the map's default for the runtime, in shards
   Overwrite overwrite = Overwrite::kRefuse;
-  std::optional<CoreId> core_id;  // random when not given
+  std::optional<CoreId> core_id;                 // random when not given
+  uint64_t buffer_bytes = kPipelineBudgetBytes;  // memory for data on its way
 };
 
 struct ShardReport {
