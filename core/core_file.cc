@@ -13,7 +13,7 @@ namespace gguf_shard {
 namespace {
 
 struct CoreTensorEntry {
-  std::string_view name;
+  std::string name;
   PageRange pages;
 };
 
@@ -31,10 +31,13 @@ std::vector<CoreTensorEntry> CoreTensors(const CoreMap& map) {
     for (const auto& gap : file.gaps) gaps = Join(gaps, gap.pages);
   }
   std::vector<CoreTensorEntry> entries;
-  entries.push_back({kSourceHeaderTensor, headers});
+  entries.push_back({std::string(kSourceHeaderTensor), headers});
   for (const auto& tensor : map.tensors) entries.push_back({tensor.name, tensor.pages()});
-  entries.push_back({kGapsTensor, gaps});
-  entries.push_back({kIndexTensor, map.core.index});
+  entries.push_back({std::string(kGapsTensor), gaps});
+  entries.push_back({std::string(kIndexTensor), map.core.index});
+  for (size_t i = 0; i < map.core.unused.size(); ++i) {
+    entries.push_back({fmt::format("{}{}", kUnusedTensorPrefix, i), map.core.unused[i]});
+  }
   std::erase_if(entries, [](const auto& entry) { return entry.pages.page_count == 0; });
   std::sort(entries.begin(), entries.end(),
             [](const auto& a, const auto& b) { return a.pages.first_page < b.pages.first_page; });
@@ -162,7 +165,7 @@ Result<void> CoreFile::ReadPages(uint64_t first_page, std::span<std::byte> targe
 std::string CoreFile::PageOwner(uint64_t page_index) const {
   for (const auto& entry : CoreTensors(map_)) {
     if (page_index >= entry.pages.first_page && page_index < entry.pages.end_page()) {
-      return std::string(entry.name);
+      return entry.name;
     }
   }
   return "no tensor";

@@ -28,6 +28,8 @@ inline constexpr std::string_view kSourceHeaderTensor =
 inline constexpr std::string_view kGapsTensor =
     "gguf_shard.source_gaps";  // only when there are gaps
 inline constexpr std::string_view kIndexTensor = "gguf_shard.index";
+// Followed by a number: pages that a patch left without an owner.
+inline constexpr std::string_view kUnusedTensorPrefix = "gguf_shard.unused.";
 
 class CoreFile {
  public:

@@ -19,6 +19,7 @@ constexpr uint64_t kMaxSourceBytes = uint64_t{1} << 52;
 constexpr uint64_t kMaxFiles = 65536;
 constexpr uint64_t kMaxTensors = uint64_t{1} << 20;
 constexpr uint64_t kMaxGaps = uint64_t{1} << 20;
+constexpr uint64_t kMaxUnusedRanges = uint64_t{1} << 20;
 
 // A name that stays in its directory: not empty, no separators, not "." or "..".
 bool IsPlainFileName(std::string_view name) {
@@ -72,6 +73,12 @@ Result<MapCore> ReadCore(const JsonView& root) {
     return Fail(index.Malformed("page_count", "does not cover the pages before the index")
                     .Expected(index_pages)
                     .Found(core.index.page_count));
+  }
+  if (!object.Has("unused")) return core;
+  GS_ASSIGN(const JsonView unused, object.Array("unused", kMaxUnusedRanges));
+  for (size_t i = 0; i < unused.size(); ++i) {
+    GS_ASSIGN(const PageRange range, ReadPageRange(unused[i], core.page_count));
+    core.unused.push_back(range);
   }
   return core;
 }
@@ -227,6 +234,7 @@ Result<void> CheckPagesAreCovered(const CoreMap& map) {
   }
   for (const auto& tensor : map.tensors) ranges.push_back(tensor.pages());
   ranges.push_back(map.core.index);
+  ranges.insert(ranges.end(), map.core.unused.begin(), map.core.unused.end());
   std::erase_if(ranges, [](const PageRange& range) { return range.page_count == 0; });
   std::sort(ranges.begin(), ranges.end(),
             [](const PageRange& a, const PageRange& b) { return a.first_page < b.first_page; });

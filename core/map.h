@@ -40,6 +40,9 @@ struct MapCore {
   uint64_t data_offset = 0;     // byte offset of page 0 in the core file
   PageRange index;              // the last pages
   Sha256Digest index_sha256{};  // of the index pages' 4096-byte images
+  // Pages that belong to nothing any more: left by a patch, so that all others keep their places.
+  // Ascending; they keep valid tags.
+  std::vector<PageRange> unused;
 };
 
 // Bytes of a source file that belong to no tensor and are not zero padding: kept verbatim.

@@ -14,12 +14,14 @@ Json PagesJson(const PageRange& pages) {
 Json CoreJson(const MapCore& core) {
   Json index = PagesJson(core.index);
   index["sha256"] = ToHex(core.index_sha256);
-  return {{"file", core.file},
-          {"id", CoreIdToHex(core.id)},
-          {"page_bytes", kPageBytes},
-          {"page_count", core.page_count},
-          {"data_offset", core.data_offset},
-          {"index", index}};
+  Json json{{"file", core.file},
+            {"id", CoreIdToHex(core.id)},
+            {"page_bytes", kPageBytes},
+            {"page_count", core.page_count},
+            {"data_offset", core.data_offset},
+            {"index", index}};
+  for (const PageRange& range : core.unused) json["unused"].push_back(PagesJson(range));
+  return json;
 }
 
 Json SourceFileJson(const MapSourceFile& file) {

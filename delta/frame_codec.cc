@@ -132,7 +132,10 @@ EncodedFrame EncodeFrame(const FrameTypes& types, std::span<const std::byte> tar
   GS_CHECK(FrameBaseBytes(types, target.size()) == base.size());
   EncodedFrame best{FrameMethod::kStored, {target.begin(), target.end()}};
   const bool numeric = level != DeltaLevel::kFast && OfferNumeric(types, target, base, level, best);
-  if (numeric && level != DeltaLevel::kMax) return best;
+  // Where numbers are predicted well, planes never win; they are worth a try elsewhere.
+  if (numeric && (level != DeltaLevel::kMax || best.payload.size() < target.size() / 4 * 3)) {
+    return best;
+  }
   const int zstd_level = ZstdLevel(level);
   const bool same_type = types.base_type == types.target_type;
   if (same_type) {

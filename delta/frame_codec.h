@@ -16,6 +16,7 @@
 namespace gguf_shard {
 
 inline constexpr uint64_t kMaxFrameTargetBytes = uint64_t{4} << 20;
+inline constexpr uint64_t kMaxFrameBaseBytes = uint64_t{32} << 20;
 inline constexpr uint64_t kMaxFramePayloadBytes = uint64_t{8} << 20;
 
 enum class FrameMethod : uint8_t {

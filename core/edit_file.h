@@ -1,0 +1,53 @@
+// Changing files that exist: writes in place, durable renames and removals, and copies of ranges
+// that the file system may share instead of copying. For in-place patches and their journals.
+//
+// Thread-safety: EditFile::WriteAt and ReadAt may be called from many threads; the rest from one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+
+#include "core/error.h"
+#include "core/file.h"
+
+namespace gguf_shard {
+
+class EditFile {
+ public:
+  static Result<EditFile> Open(const std::filesystem::path& path);
+
+  EditFile(EditFile&& other) noexcept;
+  EditFile& operator=(EditFile&& other) noexcept;
+  EditFile(const EditFile&) = delete;
+  EditFile& operator=(const EditFile&) = delete;
+  ~EditFile();
+
+  Result<uint64_t> SizeBytes() const;
+  Result<void> ReadAt(uint64_t offset, std::span<std::byte> target) const;
+  Result<void> WriteAt(uint64_t offset, std::span<const std::byte> bytes);
+  // Cuts the file, or extends it with zeros whose disk blocks are reserved where possible.
+  Result<void> Resize(uint64_t size_bytes);
+  Result<void> Sync();
+
+ private:
+  EditFile(int descriptor, std::filesystem::path path)
+      : descriptor_(descriptor), path_(std::move(path)) {}
+
+  int descriptor_ = -1;
+  std::filesystem::path path_;
+};
+
+// Both sync the directory: after a crash the change is either not there or complete. RenameDurably
+// replaces `to`.
+Result<void> RenameDurably(const std::filesystem::path& from, const std::filesystem::path& to);
+// Removing what does not exist is a success.
+Result<void> RemoveDurably(const std::filesystem::path& path);
+
+// Copies a range inside the kernel, sharing its blocks where the file system can (reflink). False
+// when the kernel cannot copy between these files: nothing was written then.
+Result<bool> CopyRange(const File& source, uint64_t source_offset, OutputFile& target,
+                       uint64_t target_offset, uint64_t byte_size);
+
+}  // namespace gguf_shard

@@ -1,0 +1,99 @@
+#include "delta/apply.h"
+
+#include "core/edit_file.h"
+#include "delta/create.h"
+#include "delta/source_stream.h"
+
+namespace gguf_shard {
+namespace {
+
+Result<void> CheckSha256(const PatchFile& file, const Sha256Digest& found) {
+  if (found == file.sha256) return {};
+  return Fail(Error(ErrorCode::kChecksumMismatch, "the patched file is not the patch's target")
+                  .File(file.name)
+                  .Expected("sha256 " + ToHex(file.sha256))
+                  .Found("sha256 " + ToHex(found)));
+}
+
+// Where the target's files go, in the order of the files.
+Result<std::vector<std::filesystem::path>> OutputPaths(const Patch& patch,
+                                                       const std::filesystem::path& output) {
+  std::error_code error;
+  const bool is_directory = std::filesystem::is_directory(output, error);
+  if (patch.files.size() == 1 && !is_directory) return std::vector{output};
+  if (!is_directory && !std::filesystem::create_directories(output, error)) {
+    return Fail(Error(ErrorCode::kIo, "cannot make the output directory").File(output.string()));
+  }
+  std::vector<std::filesystem::path> paths;
+  for (const PatchFile& file : patch.files) paths.push_back(output / file.name);
+  return paths;
+}
+
+// One piece of the target: shared with the base's file where it lies there as it is.
+Result<void> WritePiece(const PatchedView& target, const FilePiece& piece,
+                        std::span<const std::byte> bytes, OutputFile& output, ApplyReport& report) {
+  if (piece.kind == FilePiece::Kind::kTensor) {
+    const auto extent = target.FindExtent(piece.index, piece.inside, piece.byte_size);
+    if (extent) {
+      GS_ASSIGN(const bool copied,
+                CopyRange(*extent->file, extent->offset, output, piece.offset, piece.byte_size));
+      if (copied) {
+        report.shared_bytes += piece.byte_size;
+        return {};
+      }
+    }
+  }
+  GS_TRY(output.WriteAt(piece.offset, bytes));
+  output.StartWriteback(piece.offset, piece.byte_size);
+  report.written_bytes += piece.byte_size;
+  return {};
+}
+
+Result<OutputFile> WriteFile(const PatchReader& patch, const PatchedView& target, uint32_t index,
+                             const std::filesystem::path& path, const ApplyOptions& options,
+                             Progress& progress, ApplyReport& report) {
+  GS_ASSIGN(OutputFile output, OutputFile::Create(path, options.overwrite));
+  Sha256Hasher hasher;
+  GS_TRY(StreamFile(target, index, ThreadCountOr(options.thread_count), progress,
+                    [&](const FilePiece& piece, std::span<const std::byte> bytes) -> Result<void> {
+                      hasher.Update(bytes);
+                      return WritePiece(target, piece, bytes, output, report);
+                    }));
+  GS_TRY(CheckSha256(patch.patch().files[index], hasher.Finish()));
+  return output;
+}
+
+}  // namespace
+
+Result<ApplyReport> ApplyToGguf(const PatchReader& patch, const PatchedView& target,
+                                const std::filesystem::path& output, const ApplyOptions& options,
+                                Progress& progress) {
+  GS_ASSIGN(const auto paths, OutputPaths(patch.patch(), output));
+  const auto parent = paths.front().parent_path();
+  GS_TRY(CheckFreeSpace(parent.empty() ? "." : parent, target.total_bytes()));
+  progress.Start("applying", target.total_bytes());
+  ApplyReport report;
+  std::vector<OutputFile> outputs;
+  for (uint32_t i = 0; i < paths.size(); ++i) {
+    GS_ASSIGN(OutputFile file, WriteFile(patch, target, i, paths[i], options, progress, report));
+    outputs.push_back(std::move(file));
+  }
+  for (OutputFile& file : outputs) GS_TRY(file.Commit());
+  progress.Finish();
+  report.files = paths;
+  return report;
+}
+
+Result<void> ProveTarget(const PatchReader& patch, const ModelView& target, uint32_t thread_count,
+                         Progress& progress) {
+  progress.Start("proving", target.total_bytes());
+  for (uint32_t i = 0; i < target.files().size(); ++i) {
+    GS_ASSIGN(const Sha256Digest digest,
+              HashFile(target, i, ThreadCountOr(thread_count), progress));
+    GS_TRY(CheckSha256(patch.patch().files[i], digest));
+  }
+  progress.Finish();
+  return {};
+}
+
+}  // namespace gguf_shard
