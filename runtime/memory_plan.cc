@@ -16,11 +16,11 @@ constexpr uint64_t kMebibyte = uint64_t{1} << 20;
 // What a thread touches of its stack and of the allocator.
 constexpr uint64_t kThreadBytes = 128 * 1024;
 // Run tables, page tables and schedules of the atlas, per page of the core.
-constexpr uint64_t kTableBytesPerPage = 12;
+constexpr uint64_t kTableBytesPerPage = 8;
 // The sampler's candidates, per vocabulary entry.
 constexpr uint64_t kSamplerBytesPerToken = 32;
 // What cannot be counted: library buffers, page rounding, the system's own lag in counting.
-constexpr uint64_t kSlackBytes = 6 * kMebibyte;
+constexpr uint64_t kSlackBytes = 4 * kMebibyte;
 // The smallest context worth choosing, and shares of the budget for what is chosen here.
 constexpr uint32_t kSmallContext = 512;
 constexpr uint64_t kCacheShare = 8;
