@@ -43,7 +43,8 @@ Result<uint32_t> FrameBuilder::AddHeader(std::span<const std::byte> header,
   frame.method = FrameMethod::kBytes;
   const int zstd_level =
       header.size() > kLargeHeaderBytes ? kLargeHeaderZstdLevel : kHeaderZstdLevel;
-  GS_TRY(writer_.AddFrame(next_number_, frame, ZstdCompress(header, zstd_level, reference)));
+  GS_TRY(writer_.AddFrame(next_number_, next_sequence_++, frame,
+                          ZstdCompress(header, zstd_level, reference)));
   return next_number_++;
 }
 
@@ -57,13 +58,14 @@ Result<uint32_t> FrameBuilder::AddAlone(std::span<const std::byte> target) {
 Result<void> FrameBuilder::Dispatch(OpenFrame frame) {
   // Shared, because a std::function must be copyable.
   auto shared = std::make_shared<OpenFrame>(std::move(frame));
-  return tasks_.Submit([this, shared]() -> Result<void> {
-    const EncodedFrame encoded = EncodeFrame(shared->types, shared->target, shared->base, level_);
+  const uint64_t sequence = next_sequence_++;
+  return tasks_.Submit([this, shared, sequence]() -> Result<void> {
+    EncodedFrame encoded = EncodeFrame(shared->types, shared->target, shared->base, level_);
     PatchFrame entry;
     entry.target_bytes = static_cast<uint32_t>(shared->target.size());
     entry.method = encoded.method;
     entry.types = shared->types;
-    return writer_.AddFrame(shared->number, entry, encoded.payload);
+    return writer_.AddFrame(shared->number, sequence, entry, std::move(encoded.payload));
   });
 }
 

@@ -47,6 +47,7 @@ class FrameBuilder {
   PatchWriter& writer_;
   DeltaLevel level_;
   uint32_t next_number_ = 0;
+  uint64_t next_sequence_ = 0;
   std::vector<OpenFrame> open_;
   TaskGroup tasks_;
 };

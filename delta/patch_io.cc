@@ -58,21 +58,26 @@ Result<PatchWriter> PatchWriter::Create(const std::filesystem::path& path, Overw
   return PatchWriter(std::move(output));
 }
 
-Result<void> PatchWriter::AddFrame(uint32_t number, PatchFrame frame,
-                                   std::span<const std::byte> payload) {
+Result<void> PatchWriter::AddFrame(uint32_t number, uint64_t sequence, PatchFrame frame,
+                                   std::vector<std::byte> payload) {
   frame.payload_bytes = static_cast<uint32_t>(payload.size());
   frame.payload_crc = Crc32(0, payload);
-  {
-    const std::lock_guard lock(*mutex_);
-    frame.offset = next_offset_;
-    next_offset_ += payload.size();
-    if (frames_.size() <= number) frames_.resize(number + 1);
-    frames_[number] = frame;
+  const std::lock_guard lock(*mutex_);
+  early_.emplace(sequence, Early{number, frame, std::move(payload)});
+  for (auto next = early_.begin(); next != early_.end() && next->first == next_sequence_;
+       next = early_.erase(next), ++next_sequence_) {
+    Early& ready = next->second;
+    ready.frame.offset = next_offset_;
+    next_offset_ += ready.payload.size();
+    if (frames_.size() <= ready.number) frames_.resize(ready.number + 1);
+    frames_[ready.number] = ready.frame;
+    GS_TRY(output_.WriteAt(ready.frame.offset, ready.payload));
   }
-  return output_.WriteAt(frame.offset, payload);
+  return {};
 }
 
 Result<uint64_t> PatchWriter::Finish(Patch patch) {
+  GS_CHECK(early_.empty());
   patch.frames = std::move(frames_);
   const std::string json = SerializePatchJson(patch);
   if (json.size() > kMaxPatchJsonBytes || patch.frames.size() > kMaxPatchFrames) {

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <vector>
@@ -35,19 +37,30 @@ class PatchWriter {
  public:
   static Result<PatchWriter> Create(const std::filesystem::path& path, Overwrite overwrite);
 
-  // Writes the payload and fills in offset, size and CRC of frames[number] (grown as needed).
-  Result<void> AddFrame(uint32_t number, PatchFrame frame, std::span<const std::byte> payload);
+  // Writes the payload as frames[number] (grown as needed). Payloads lie in the file in the order
+  // of `sequence` (0, 1, 2, ..., each once), whoever is ready first: the same models give the same
+  // patch. One that comes early waits in memory.
+  Result<void> AddFrame(uint32_t number, uint64_t sequence, PatchFrame frame,
+                        std::vector<std::byte> payload);
   // Writes directory and preamble, and gives the file its name. `patch.frames` is ignored. Returns
   // the size of the file.
   Result<uint64_t> Finish(Patch patch);
 
  private:
+  struct Early {
+    uint32_t number;
+    PatchFrame frame;
+    std::vector<std::byte> payload;
+  };
+
   explicit PatchWriter(OutputFile output)
       : output_(std::move(output)), mutex_(std::make_unique<std::mutex>()) {}
 
   OutputFile output_;
   std::unique_ptr<std::mutex> mutex_;
   uint64_t next_offset_ = kPreambleBytes;
+  uint64_t next_sequence_ = 0;
+  std::map<uint64_t, Early> early_;
   std::vector<PatchFrame> frames_;
 };
 

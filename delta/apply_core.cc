@@ -1,0 +1,89 @@
+// Writing a patched core beside its base.
+#include <algorithm>
+
+#include "core/bytes.h"
+#include "core/edit_file.h"
+#include "delta/apply.h"
+#include "delta/core_changes.h"
+
+namespace gguf_shard {
+namespace {
+
+constexpr uint64_t kCopyBytes = uint64_t{4} << 20;
+
+// Copies pages of the base to the same place of the output: shared where the file system can.
+Result<void> CopyPages(const CoreFile& base, PageRange range, uint64_t data_offset,
+                       OutputFile& output, ApplyReport& report) {
+  uint64_t done = 0;
+  const uint64_t byte_size = range.page_count * kPageBytes;
+  while (done < byte_size) {
+    const uint64_t count = std::min(kCopyBytes, byte_size - done);
+    const uint64_t offset = range.first_page * kPageBytes + done;
+    GS_ASSIGN(const bool copied, CopyRange(base.file(), base.map().core.data_offset + offset,
+                                           output, data_offset + offset, count));
+    if (copied) {
+      report.shared_bytes += count;
+    } else {
+      std::vector<std::byte> pages(count);
+      GS_TRY(base.ReadRaw(offset / kPageBytes, pages));
+      GS_TRY(output.WriteAt(data_offset + offset, pages));
+    }
+    done += count;
+  }
+  return {};
+}
+
+// The pages before the index that FillChangedPages did not write.
+std::vector<PageRange> UntouchedPages(std::vector<PageRange> written, uint64_t end_page) {
+  std::sort(written.begin(), written.end(),
+            [](const PageRange& a, const PageRange& b) { return a.first_page < b.first_page; });
+  std::vector<PageRange> untouched;
+  uint64_t next = 0;
+  for (const PageRange& range : written) {
+    if (range.first_page > next) untouched.push_back({next, range.first_page - next});
+    next = std::max(next, range.end_page());
+  }
+  if (next < end_page) untouched.push_back({next, end_page - next});
+  return untouched;
+}
+
+}  // namespace
+
+Result<ApplyReport> ApplyToCore(const PatchReader& patch, const PatchedView& target,
+                                const CoreFile& core, const std::filesystem::path& directory,
+                                const ApplyOptions& options, Progress& progress) {
+  std::error_code ignored;
+  std::filesystem::create_directories(directory, ignored);
+  GS_ASSIGN(CorePlan plan, PlanPatchedCore(core, target, patch.patch().target_digest));
+  const uint64_t data_offset = plan.map.core.data_offset;
+  const uint64_t core_bytes = data_offset + plan.map.core.page_count * kPageBytes;
+  GS_TRY(CheckFreeSpace(directory, core_bytes));
+  GS_TRY(ProveTarget(patch, target, options.thread_count, progress));
+  const auto core_path = directory / plan.map.core.file;
+  const auto map_path = directory / core.map_path().filename();
+  GS_ASSIGN(OutputFile output, OutputFile::Create(core_path, options.overwrite));
+  GS_ASSIGN(OutputFile map_output, OutputFile::Create(map_path, options.overwrite));
+  ApplyReport report;
+  std::vector<PageRange> written;
+  progress.Start("applying", target.total_bytes());
+  GS_ASSIGN(const auto index,
+            FillChangedPages(core, target, plan, options.thread_count, progress,
+                             [&](uint64_t first, std::span<const std::byte> pages) -> Result<void> {
+                               written.push_back({first, pages.size() / kPageBytes});
+                               report.written_bytes += pages.size();
+                               return output.WriteAt(data_offset + first * kPageBytes, pages);
+                             }));
+  for (const PageRange& range : UntouchedPages(written, plan.map.core.index.first_page)) {
+    GS_TRY(CopyPages(core, range, data_offset, output, report));
+  }
+  GS_TRY(output.WriteAt(0, SerializeCoreHeader(plan.map)));
+  GS_TRY(output.WriteAt(data_offset + plan.map.core.index.first_page * kPageBytes, index));
+  GS_TRY(map_output.WriteAt(0, AsBytes(SerializeMap(plan.map))));
+  GS_TRY(output.Commit());
+  GS_TRY(map_output.Commit());
+  progress.Finish();
+  report.files = {core_path, map_path};
+  return report;
+}
+
+}  // namespace gguf_shard
