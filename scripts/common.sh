@@ -53,12 +53,18 @@ build() {
     die "The build of preset $preset failed."
 }
 
-# run_tests PRESET [CTEST ARGUMENT...]: one line per result that matters, everything on failure.
+# run_tests PRESET: the summary when all is well, everything that ctest prints otherwise.
+# run_tests PRESET CTEST_ARGUMENT...: what ctest prints, as it prints it.
 run_tests() {
   local preset=$1 log=build/$1-ctest.log
   shift
-  if ! ctest --test-dir "build/$preset" --output-on-failure --no-tests=error \
-    -j "$(nproc)" "$@" >"$log" 2>&1; then
+  local ctest=(ctest --test-dir "build/$preset" --output-on-failure --no-tests=error
+    -j "$(nproc)")
+  if (($#)); then
+    "${ctest[@]}" "$@"
+    return
+  fi
+  if ! "${ctest[@]}" >"$log" 2>&1; then
     cat "$log" >&2
     return 1
   fi
