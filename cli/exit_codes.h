@@ -9,6 +9,8 @@
 //    5  the system failed a read or write   12  memory budget too small
 //    6  damaged data (checksum mismatch)    13  graphics device failed
 //                                          130  interrupted (Ctrl-C)
+//
+// Pure functions.
 #pragma once
 
 #include "core/error.h"

@@ -1,6 +1,6 @@
 // Assertions for our own mistakes. They stay on in release builds: a broken invariant must stop the
 // program before it computes with wrong weights. Never use them on bytes from outside
-// (core/error.h).
+// (core/error.h). Thread-safe.
 #pragma once
 
 namespace gguf_shard {
