@@ -1,4 +1,5 @@
-// The architectures that architecture.cc lists, each defined in its own file of this folder. Immutable.
+// The architectures that architecture.cc lists, each defined in its own file of this folder.
+// Immutable.
 #pragma once
 
 #include "runtime/architecture.h"
