@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <system_error>
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
@@ -55,6 +56,9 @@ int RunCli(int argc, const char* const* argv) {
     code = FlushResults(ParseAndRun(argc, argv));
   } catch (const std::bad_alloc&) {
     code = Report(Error(ErrorCode::kOutOfMemory, "out of memory"));
+  } catch (const std::system_error& error) {
+    // Printing to a full or closed device throws.
+    code = Report(Error(ErrorCode::kIo, error.what()));
   } catch (const std::exception& error) {
     fmt::print(stderr, "gguf-shard: internal error: {}\n", error.what());
   }
