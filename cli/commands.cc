@@ -11,6 +11,7 @@ void AddCommands(CLI::App& app, CommandLine& line) {
   AddTokenizeCommand(app, line);
   AddLogitsCommand(app, line);
   AddPerplexityCommand(app, line);
+  AddDeltaCommand(app, line);
 }
 
 void AddQuietFlag(CLI::App& command, bool& quiet) {
