@@ -97,7 +97,8 @@ class Pipeline {
     work->buffer = *std::move(buffer);
     work->pages = work->buffer.bytes().first(batch->page_bytes);
     work->source_window = work->buffer.bytes().subspan(batch->page_bytes, window_bytes);
-    work->source = work->source_window.first(batch->source_bytes);
+    work->source = work->source_window.subspan(
+        batch->source_bytes == 0 ? 0 : batch->source_offset % kPageBytes, batch->source_bytes);
     work->batch = *std::move(batch);
     const std::lock_guard lock(mutex_);
     ++started_count_;

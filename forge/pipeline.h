@@ -24,7 +24,8 @@ namespace gguf_shard {
 inline constexpr uint64_t kPipelineBudgetBytes = uint64_t{96} << 20;
 
 // A batch on its way. The buffer is cut in two: pages, then room for the source bytes with a page
-// to spare on either side, for reads that must be aligned.
+// to spare on either side. The source bytes lie in it as they lie in their file, relative to page
+// boundaries, so that whole pages of them can be read and written directly.
 struct BatchWork {
   Batch batch;
   PooledBuffer buffer;

@@ -1,5 +1,8 @@
 #include "forge/unshard.h"
 
+#include <algorithm>
+
+#include "core/bytes.h"
 #include "core/cancel.h"
 #include "core/core_file.h"
 #include "forge/output_place.h"
@@ -31,6 +34,20 @@ Result<std::vector<OutputFile>> CreateOutputs(const CoreMap& map,
   return outputs;
 }
 
+// Writes whole blocks past the page cache, and the ends, which share blocks with the neighbouring
+// batches, through it. `bytes` lies in memory as in the file, relative to block boundaries.
+Result<void> WriteBatch(OutputFile& output, uint64_t offset, std::span<const std::byte> bytes) {
+  const uint64_t head_bytes =
+      std::min<uint64_t>(AlignUp(offset, kDirectAlignment) - offset, bytes.size());
+  const uint64_t whole_bytes = (bytes.size() - head_bytes) / kDirectAlignment * kDirectAlignment;
+  const auto tail = bytes.subspan(head_bytes + whole_bytes);
+  GS_TRY(output.WriteAt(offset, bytes.first(head_bytes)));
+  if (whole_bytes > 0) {
+    GS_TRY(output.WriteDirectAt(offset + head_bytes, bytes.subspan(head_bytes, whole_bytes)));
+  }
+  return output.WriteAt(offset + head_bytes + whole_bytes, tail);
+}
+
 Result<SourceDigests> Reconstruct(const CoreFile& core, std::vector<OutputFile>& outputs,
                                   Progress& progress) {
   GS_ASSIGN(const PageReader reader, PageReader::Open(core));
@@ -38,12 +55,8 @@ Result<SourceDigests> Reconstruct(const CoreFile& core, std::vector<OutputFile>&
   handlers.read_pages = [&reader](uint64_t first_page, std::span<std::byte> pages) {
     return reader.ReadIntact(first_page, pages);
   };
-  handlers.take_source = [&outputs](const Batch& batch,
-                                    std::span<const std::byte> source) -> Result<void> {
-    OutputFile& output = outputs[batch.source_file];
-    GS_TRY(output.WriteAt(batch.source_offset, source));
-    output.StartWriteback(batch.source_offset, source.size());
-    return {};
+  handlers.take_source = [&outputs](const Batch& batch, std::span<const std::byte> source) {
+    return WriteBatch(outputs[batch.source_file], batch.source_offset, source);
   };
   progress.Start("unsharding", SourceBytes(core.map()));
   GS_ASSIGN(SourceDigests digests, UnpackAll(core.map(), FileHashing::kSha256, handlers, progress));

@@ -47,16 +47,16 @@ TEST(Program, AResultThatCannotBeWrittenIsAFailure) {
   EXPECT_THAT(result.err, HasSubstr("cannot write"));
 }
 
-// A model of 2 GiB, sparse: long enough in the works to be interrupted.
+// A model of 1 GiB, sparse: long enough in the works to be interrupted.
 void WriteLargeModel(const fs::path& path) {
   GgufWriter writer;
-  const uint64_t shape[] = {8192, 65536};
+  const uint64_t shape[] = {8192, 32768};
   writer.AddTensor("output.weight", TensorType::kF32, shape, 0);
   const auto header = writer.Serialize();
   std::ofstream(path, std::ios::binary)
       .write(reinterpret_cast<const char*>(header.data()),
              static_cast<std::streamsize>(header.size()));
-  fs::resize_file(path, header.size() + (uint64_t{2} << 30));
+  fs::resize_file(path, header.size() + (uint64_t{1} << 30));
 }
 
 TEST(Program, AnInterruptionLeavesNothingBehind) {
@@ -80,12 +80,12 @@ TEST(Program, DrawsABarOnATerminalAndLinesElsewhere) {
   EXPECT_EQ(terminal.exit_code, 0);
   EXPECT_THAT(terminal.out, HasSubstr("\r\x1b[Ksharding  [#"));
   EXPECT_THAT(terminal.out, HasSubstr(" left"));
-  EXPECT_THAT(terminal.out, HasSubstr("sharding: 2.00 GiB in "));
+  EXPECT_THAT(terminal.out, HasSubstr("sharding: 1.00 GiB in "));
 
   const ProgramResult plain = RunProgram({"verify", temporary / "out"});
   EXPECT_EQ(plain.exit_code, 0);
   EXPECT_THAT(plain.err, testing::Not(HasSubstr("\r")));
-  EXPECT_THAT(plain.err, HasSubstr("verifying: 2.00 GiB in "));
+  EXPECT_THAT(plain.err, HasSubstr("verifying: 1.00 GiB in "));
 }
 
 }  // namespace
