@@ -13,6 +13,8 @@
 #include "delta/core_plan.h"
 #include "delta/create.h"
 #include "delta/in_place.h"
+#include "delta/merge.h"
+#include "delta/report.h"
 #include "forge/shard.h"
 #include "forge/unshard.h"
 #include "forge/verify.h"
@@ -222,6 +224,36 @@ TEST_F(CorePatch, AGgufIsPatchedInPlaceAndUndone) {
   EXPECT_EQ(ReadAll(dir_ / "base.gguf"), ReadAll(dir_ / "target.gguf"));
   ASSERT_TRUE(UndoInPlace(dir_ / "base.gguf", progress_));
   EXPECT_EQ(ReadAll(dir_ / "base.gguf"), base);
+}
+
+TEST_F(CorePatch, AChainMergedEqualsItsPatchesInTurn) {
+  std::mt19937_64 random(95);
+  SyntheticModel model = MakeModel(95);
+  WriteModel(model, dir_ / "m0.gguf");
+  std::vector<fs::path> patches;
+  for (int i = 1; i <= 3; ++i) {
+    model = EditModel(model, random);
+    WriteModel(model, dir_ / ("m" + std::to_string(i) + ".gguf"));
+    patches.push_back(dir_ / ("p" + std::to_string(i) + ".sgdelta"));
+    Create(dir_ / ("m" + std::to_string(i - 1) + ".gguf"),
+           dir_ / ("m" + std::to_string(i) + ".gguf"), patches.back());
+  }
+  auto base = OpenModel(dir_ / "m0.gguf");
+  ASSERT_TRUE(base);
+  const auto merged = MergePatches(*base->view, patches, dir_ / "merged.sgdelta", {}, progress_);
+  ASSERT_TRUE(merged) << merged.error().ToString();
+  const auto reader = PatchReader::Open(dir_ / "merged.sgdelta");
+  ASSERT_TRUE(reader);
+  const auto verified = VerifyPatch(*reader, base->view.get(), 2, progress_);
+  ASSERT_TRUE(verified) << verified.error().ToString();
+  const auto view = PatchedView::Create(*reader, *base->view);
+  ASSERT_TRUE(view);
+  ASSERT_TRUE(ApplyToGguf(*reader, **view, dir_ / "out.gguf", {2, Overwrite::kAllow}, progress_));
+  EXPECT_EQ(ReadAll(dir_ / "out.gguf"), ReadAll(dir_ / "m3.gguf"));
+  std::swap(patches[0], patches[1]);
+  const auto wrong = MergePatches(*base->view, patches, dir_ / "wrong.sgdelta", {}, progress_);
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().code(), ErrorCode::kMismatch);
 }
 
 // Forks, lets the child run `work`, and kills it after a random time.

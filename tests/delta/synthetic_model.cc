@@ -38,7 +38,8 @@ uint64_t Weights(const std::vector<uint64_t>& shape) {
   return count;
 }
 
-// Changes some bits in `share` of the tensor's blocks.
+}  // namespace
+
 void Disturb(SyntheticTensor& tensor, double share, std::mt19937_64& random) {
   const uint64_t block_bytes = GetTensorType(tensor.type).block_bytes;
   std::bernoulli_distribution hit(share);
@@ -47,8 +48,6 @@ void Disturb(SyntheticTensor& tensor, double share, std::mt19937_64& random) {
     tensor.bytes[i + random() % block_bytes] ^= static_cast<std::byte>(1u << random() % 8);
   }
 }
-
-}  // namespace
 
 std::vector<std::byte> SyntheticWeights(TensorType type, uint64_t weights, uint64_t seed) {
   const TensorTypeInfo& info = GetTensorType(type);
@@ -93,6 +92,9 @@ SyntheticModel MakeModel(uint64_t seed) {
       MakeTensor("blk.1.attn_k.weight", kQ2_K, {256, 64}, seed + 9),
       MakeTensor("blk.1.attn_v.weight", kIQ2_XXS, {256, 64}, seed + 10),
       MakeTensor("blk.1.ffn_up.weight", kF16, {256, 70}, seed + 11),
+      MakeTensor("blk.1.ffn_down.weight", kQ4_1, {96, 64}, seed + 13),
+      MakeTensor("blk.1.ffn_gate.weight", kQ5_0, {96, 64}, seed + 14),
+      MakeTensor("blk.1.attn_output.weight", kIQ4_NL, {96, 64}, seed + 15),
       MakeTensor("output.weight", kQ5_1, {256, 300}, seed + 12),
   };
   return model;

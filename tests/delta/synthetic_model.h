@@ -35,6 +35,9 @@ SyntheticTensor MakeTensor(std::string name, TensorType type, std::vector<uint64
 SyntheticModel MakeModel(uint64_t seed);
 void WriteModel(const SyntheticModel& model, const std::filesystem::path& path);
 
+// Flips a bit in `share` of the tensor's blocks.
+void Disturb(SyntheticTensor& tensor, double share, std::mt19937_64& random);
+
 // A random change of a model: weights, names, shapes, types, order, metadata, padding.
 SyntheticModel EditModel(SyntheticModel model, std::mt19937_64& random);
 

@@ -1,0 +1,722 @@
+#!/usr/bin/env python3
+"""A second reader of .sgdelta patches, written from docs/FORMAT-DELTA.md alone.
+
+    decoder.py BASE.gguf PATCH.sgdelta OUT.gguf
+
+For tests: it is slow, holds everything in memory, handles single-file GGUF bases, and trusts what
+the checksums vouch for. Needs the standard library and the system's libzstd (through ctypes).
+"""
+import ctypes
+import ctypes.util
+import hashlib
+import json
+import struct
+import sys
+import zlib
+
+BLOCKS = {  # type id: (name, weights, bytes)
+    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20),
+    6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 36),
+    10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144),
+    13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292),
+    16: ("IQ2_XXS", 256, 66), 17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98),
+    19: ("IQ1_S", 256, 50), 20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110),
+    22: ("IQ2_S", 256, 82), 23: ("IQ4_XS", 256, 136), 24: ("I8", 1, 1), 25: ("I16", 1, 2),
+    26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8), 29: ("IQ1_M", 256, 56),
+    30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17),
+    40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18), 42: ("Q2_0", 64, 18),
+}
+CODEBOOK = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]
+
+
+class Format:
+    """A row of the table of codec 1."""
+
+    def __init__(self, sub, bits, low, scale_bits=0, signed=False, m=0, min_bits=0, codebook=False):
+        self.sub, self.bits, self.low = sub, bits, low
+        self.scale_bits, self.signed, self.m = scale_bits, signed, m
+        self.min_bits, self.codebook = min_bits, codebook
+
+
+FORMATS = {
+    "Q4_0": Format(32, 4, -8), "Q4_1": Format(32, 4, 0, m=1), "Q5_0": Format(32, 5, -16),
+    "Q5_1": Format(32, 5, 0, m=1), "Q8_0": Format(32, 8, -128),
+    "IQ4_NL": Format(32, 4, 0, codebook=True),
+    "Q2_K": Format(16, 2, 0, 4, m=-1, min_bits=4), "Q3_K": Format(16, 3, -4, 6, signed=True),
+    "Q4_K": Format(32, 4, 0, 6, m=-1, min_bits=6), "Q5_K": Format(32, 5, 0, 6, m=-1, min_bits=6),
+    "Q6_K": Format(16, 6, -32, 8, signed=True),
+    "IQ4_XS": Format(32, 4, 0, 6, signed=True, codebook=True),
+}
+
+
+# zstd ---------------------------------------------------------------------------------------------
+
+def load_zstd():
+    name = ctypes.util.find_library("zstd") or "libzstd.so.1"
+    library = ctypes.CDLL(name)
+    library.ZSTD_createDCtx.restype = ctypes.c_void_p
+    library.ZSTD_decompressDCtx.restype = ctypes.c_size_t
+    library.ZSTD_decompressDCtx.argtypes = [
+        ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    library.ZSTD_DCtx_refPrefix.restype = ctypes.c_size_t
+    library.ZSTD_DCtx_refPrefix.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
+    library.ZSTD_freeDCtx.argtypes = [ctypes.c_void_p]
+    return library
+
+
+def unzstd(data, size, prefix=b""):
+    library = load_zstd()
+    context = library.ZSTD_createDCtx()
+    if prefix:
+        library.ZSTD_DCtx_refPrefix(context, prefix, len(prefix))
+    target = ctypes.create_string_buffer(max(size, 1))
+    got = library.ZSTD_decompressDCtx(context, target, size, data, len(data))
+    library.ZSTD_freeDCtx(context)
+    assert got == size, "zstd data is damaged"
+    return target.raw[:size]
+
+
+# GGUF ---------------------------------------------------------------------------------------------
+
+def parse_gguf(data):
+    """(header bytes, {tensor: (type, offset, bytes)}) of a GGUF; data may end with the header."""
+    at = 4
+    scalar = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+
+    def take(fmt):
+        nonlocal at
+        value, = struct.unpack_from("<" + fmt, data, at)
+        at += struct.calcsize(fmt)
+        return value
+
+    def text():
+        nonlocal at
+        size = take("Q")
+        at += size
+        return data[at - size:at].decode()
+
+    def value(kind):
+        nonlocal at
+        if kind == 8:
+            return text()
+        if kind == 9:
+            element, count = take("I"), take("Q")
+            for _ in range(count):
+                value(element)
+            return None
+        at += scalar[kind]
+        return int.from_bytes(data[at - scalar[kind]:at], "little")
+
+    take("I")
+    tensor_count, key_count = take("Q"), take("Q")
+    alignment = 32
+    for _ in range(key_count):
+        key, kind = text(), take("I")
+        found = value(kind)
+        if key == "general.alignment":
+            alignment = found
+    table = []
+    for _ in range(tensor_count):
+        name = text()
+        weights = 1
+        for _ in range(take("I")):
+            weights *= take("Q")
+        kind, offset = take("I"), take("Q")
+        _, block, size = BLOCKS[kind]
+        table.append((name, kind, offset, weights // block * size))
+    start = -(-at // alignment) * alignment
+    return data[:start], {n: (k, start + o, b) for n, k, o, b in table}
+
+
+# Arithmetic ---------------------------------------------------------------------------------------
+
+def clamp(x, low, high):
+    return max(low, min(high, x))
+
+
+def trunc_div(a, b):
+    quotient = abs(a) // abs(b)
+    return quotient if (a < 0) == (b < 0) else -quotient
+
+
+def f16(bits):
+    e, f = bits >> 10 & 31, bits & 1023
+    magnitude, exponent = (f, -24) if e == 0 else (1024 + f, e - 25)
+    return (-magnitude if bits & 0x8000 else magnitude), exponent
+
+
+def times(scale, factor):
+    return scale[0] * factor, scale[1]
+
+
+def ratio(a, b, limit):
+    if a[0] == 0 or b[0] == 0:
+        return 0
+    shift = a[1] - b[1] + 12
+    if shift < -38:
+        return 0
+    if shift > 38:
+        return limit if (a[0] < 0) == (b[0] < 0) else -limit
+    up, down = max(shift, 0), max(-shift, 0)
+    return clamp(trunc_div(a[0] << up, b[0] << down), -limit, limit)
+
+
+def level(a):
+    m = abs(a[0])
+    if m == 0:
+        return 1
+    o = m.bit_length() - 1
+    return clamp(2 * (o + a[1]) + (1 if m * m >= 1 << (2 * o + 1) else 0) + 128, 1, 255)
+
+
+def split(p):
+    q = (p + 512) >> 10
+    return (q + 2) >> 2, (q + 2) & 3
+
+
+def unfold(symbol, prediction, low, bits):
+    r = -(symbol // 2) - 1 if symbol & 1 else symbol // 2
+    return low + ((prediction + r - low) % (1 << bits))
+
+
+# Streams ------------------------------------------------------------------------------------------
+
+class Reader:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, count):
+        self.at += count
+        assert self.at <= len(self.data)
+        return self.data[self.at - count:self.at]
+
+    def byte(self):
+        return self.take(1)[0]
+
+    def varint(self):
+        value = shift = 0
+        while True:
+            b = self.byte()
+            value |= (b & 127) << shift
+            shift += 7
+            if b < 128:
+                return value
+
+
+class Stream:
+    def __init__(self, context_count, model, data):
+        table_count = model.byte()
+        self.data = Reader(data)
+        if table_count == 0:
+            self.states = []
+            return
+        self.table_of = model.take(context_count)
+        self.tables = [self.read_table(model) for _ in range(table_count)]
+        lanes = self.data.byte()
+        self.states = [int.from_bytes(self.data.take(4), "little") for _ in range(lanes)]
+        self.lane = 0
+
+    @staticmethod
+    def read_table(model):
+        slots, symbol = [], -1
+        while len(slots) < 4096:
+            symbol += model.byte() + 1
+            frequency = model.varint()
+            start = len(slots)
+            slots += [(symbol, frequency, start)] * frequency
+        return slots
+
+    def read(self, context):
+        state = self.states[self.lane]
+        symbol, frequency, start = self.tables[self.table_of[context]][state & 4095]
+        state = frequency * (state >> 12) + (state & 4095) - start
+        if state < 65536:
+            state = state << 16 | int.from_bytes(self.data.take(2), "little")
+        self.states[self.lane] = state
+        self.lane = (self.lane + 1) % len(self.states)
+        return symbol
+
+    def finish(self):
+        assert all(state == 65536 for state in self.states)
+        assert self.data.at == len(self.data.data)
+
+
+class Streams:
+    def __init__(self, context_counts, payload):
+        reader = Reader(payload)
+        model_bytes, packed_bytes = reader.varint(), reader.varint()
+        sizes = [reader.varint() for _ in context_counts]
+        raw_bytes = reader.varint()
+        model = Reader(unzstd(reader.take(packed_bytes), model_bytes))
+        self.streams = [Stream(c, model, reader.take(s)) for c, s in zip(context_counts, sizes)]
+        self.raw = int.from_bytes(reader.take(raw_bytes), "little")
+        assert reader.at == len(payload)
+
+    def signed(self, symbol):
+        """The value of a signed symbol, with its raw bits."""
+        token = (symbol + 1) // 2
+        magnitude = token
+        if token >= 16:
+            bits = (token - 16) // 4 + 2
+            magnitude = ((4 + (token - 16) % 4) << bits) + (self.raw & ((1 << bits) - 1))
+            self.raw >>= bits
+        return magnitude if symbol & 1 else -magnitude
+
+    def finish(self):
+        for stream in self.streams:
+            stream.finish()
+        assert self.raw == 0
+
+
+# Blocks as fields ---------------------------------------------------------------------------------
+
+def halves(qs):
+    return [b & 15 for b in qs] + [b >> 4 for b in qs]
+
+
+def join_halves(quants):
+    return bytes(quants[i] | quants[i + 16] << 4 for i in range(16))
+
+
+class Group:
+    def __init__(self):
+        self.d, self.m, self.scale, self.min, self.quant = [], [], [0] * 16, [0] * 16, []
+
+
+def u16(data, at):
+    return int.from_bytes(data[at:at + 2], "little")
+
+
+def unpack_small(name, form, data, group):
+    _, _, size = BLOCKS[next(k for k, v in BLOCKS.items() if v[0] == name)]
+    for at in range(0, len(data), size):
+        block = data[at:at + size]
+        group.d.append(u16(block, 0))
+        at_quants = 2
+        if form.m:
+            group.m.append(u16(block, 2))
+            at_quants = 4
+        if name == "Q8_0":
+            group.quant += [b - 256 if b > 127 else b for b in block[2:]]
+            continue
+        if form.bits == 5:
+            high = int.from_bytes(block[at_quants:at_quants + 4], "little")
+            quants = halves(block[at_quants + 4:])
+            quants = [q + 16 * (high >> i & 1) for i, q in enumerate(quants)]
+        else:
+            quants = halves(block[at_quants:])
+        group.quant += [q + form.low for q in quants]
+
+
+def pack_small(name, form, group):
+    out = b""
+    for i in range(len(group.d)):
+        quants = group.quant[32 * i:32 * i + 32]
+        out += group.d[i].to_bytes(2, "little")
+        if form.m:
+            out += group.m[i].to_bytes(2, "little")
+        if name == "Q8_0":
+            out += bytes(q & 255 for q in quants)
+            continue
+        quants = [q - form.low for q in quants]
+        if form.bits == 5:
+            out += sum((q >> 4) << w for w, q in enumerate(quants)).to_bytes(4, "little")
+        out += join_halves([q & 15 for q in quants])
+    return out
+
+
+def pairs(qs):
+    return [qs[n * 32 + l] >> 2 * j & 3 for n in range(2) for j in range(4) for l in range(32)]
+
+
+def join_pairs(quants):
+    return bytes(sum(quants[n * 128 + j * 32 + l] << 2 * j for j in range(4))
+                 for n in range(2) for l in range(32))
+
+
+def unpack(name, data):
+    group, form = Group(), FORMATS[name]
+    if name == "Q2_K":
+        group.scale, group.min = [b & 15 for b in data[:16]], [b >> 4 for b in data[:16]]
+        group.quant = pairs(data[16:80])
+        group.d, group.m = [u16(data, 80)], [u16(data, 82)]
+    elif name == "Q3_K":
+        low = pairs(data[32:96])
+        group.quant = [q + 4 * (data[i % 32] >> (i // 32) & 1) - 4 for i, q in enumerate(low)]
+        s = data[96:108]
+        group.scale = [((s[j % 8] >> (0 if j < 8 else 4) & 15) |
+                        (s[8 + j % 4] >> 2 * (j // 4) & 3) << 4) - 32 for j in range(16)]
+        group.d = [u16(data, 108)]
+    elif name in ("Q4_K", "Q5_K"):
+        group.d, group.m = [u16(data, 0)], [u16(data, 2)]
+        s = data[4:16]
+        for j in range(4):
+            group.scale[j], group.min[j] = s[j] & 63, s[j + 4] & 63
+            group.scale[j + 4] = (s[j + 8] & 15) | (s[j] >> 6) << 4
+            group.min[j + 4] = (s[j + 8] >> 4) | (s[j + 4] >> 6) << 4
+        qs = data[16:] if name == "Q4_K" else data[48:]
+        group.quant = [qs[32 * (j // 2) + l] >> 4 * (j % 2) & 15
+                       for j in range(8) for l in range(32)]
+        if name == "Q5_K":
+            group.quant = [q + 16 * (data[16 + i % 32] >> (i // 32) & 1)
+                           for i, q in enumerate(group.quant)]
+    elif name == "Q6_K":
+        for h in range(2):
+            for j in range(4):
+                for l in range(32):
+                    low = data[64 * h + 32 * (j % 2) + l] >> 4 * (j // 2) & 15
+                    high = data[128 + 32 * h + l] >> 2 * j & 3
+                    group.quant.append((low | high << 4) - 32)
+        group.scale = [b - 256 if b > 127 else b for b in data[192:208]]
+        group.d = [u16(data, 208)]
+    elif name == "IQ4_XS":
+        group.d = [u16(data, 0)]
+        high = u16(data, 2)
+        for j in range(8):
+            group.scale[j] = ((data[4 + j // 2] >> 4 * (j % 2) & 15) |
+                              (high >> 2 * j & 3) << 4) - 32
+            group.quant += halves(data[8 + 16 * j:24 + 16 * j])
+    else:
+        unpack_small(name, form, data, group)
+    return group
+
+
+def pack(name, group):
+    form = FORMATS[name]
+    d = group.d[0].to_bytes(2, "little")
+    m = group.m[0].to_bytes(2, "little") if group.m else b""
+    q, s, n = group.quant, group.scale, group.min
+    if name == "Q2_K":
+        return bytes(s[j] | n[j] << 4 for j in range(16)) + join_pairs(q) + d + m
+    if name == "Q3_K":
+        q = [x + 4 for x in q]
+        mask = bytes(sum((q[nj * 32 + l] >> 2) << nj for nj in range(8)) for l in range(32))
+        packed = [0] * 12
+        for j in range(16):
+            value = s[j] + 32
+            packed[j % 8] |= (value & 15) << (0 if j < 8 else 4)
+            packed[8 + j % 4] |= (value >> 4) << 2 * (j // 4)
+        return mask + join_pairs([x & 3 for x in q]) + bytes(packed) + d
+    if name in ("Q4_K", "Q5_K"):
+        packed = [0] * 12
+        for j in range(4):
+            packed[j] = s[j] | (s[j + 4] >> 4) << 6
+            packed[j + 4] = n[j] | (n[j + 4] >> 4) << 6
+            packed[j + 8] = (s[j + 4] & 15) | (n[j + 4] & 15) << 4
+        high = b""
+        if name == "Q5_K":
+            high = bytes(sum((q[32 * j + l] >> 4) << j for j in range(8)) for l in range(32))
+        low = bytes((q[64 * j + l] & 15) | (q[64 * j + 32 + l] & 15) << 4
+                    for j in range(4) for l in range(32))
+        return d + m + bytes(packed) + high + low
+    if name == "Q6_K":
+        q = [x + 32 for x in q]
+        low = bytes((q[128 * h + 32 * j + l] & 15) | (q[128 * h + 32 * (j + 2) + l] & 15) << 4
+                    for h in range(2) for j in range(2) for l in range(32))
+        high = bytes(sum((q[128 * h + 32 * j + l] >> 4) << 2 * j for j in range(4))
+                     for h in range(2) for l in range(32))
+        return low + high + bytes(x & 255 for x in s) + d
+    if name == "IQ4_XS":
+        low, high = [0] * 4, 0
+        for j in range(8):
+            value = s[j] + 32
+            low[j // 2] |= (value & 15) << 4 * (j % 2)
+            high |= (value >> 4) << 2 * j
+        return (d + high.to_bytes(2, "little") + bytes(low) +
+                b"".join(join_halves(q[32 * j:32 * j + 32]) for j in range(8)))
+    return pack_small(name, form, group)
+
+
+# Codec 1 ------------------------------------------------------------------------------------------
+
+def slope_of(form, group, sub):
+    if form.scale_bits == 0:
+        return f16(group.d[sub])
+    return times(f16(group.d[0]), group.scale[sub])
+
+
+def offset_of(form, group, sub):
+    if form.m == 0:
+        return 0, 0
+    if form.min_bits == 0:
+        return f16(group.m[sub])
+    return times(f16(group.m[0]), form.m * group.min[sub])
+
+
+def float_scale(name, data, index):
+    if name == "F16":
+        return f16(u16(data, 2 * index))
+    bits = (int.from_bytes(data[4 * index:4 * index + 4], "little") if name == "F32"
+            else u16(data, 2 * index) << 16)
+    e, f = bits >> 23 & 255, bits & 0x7fffff
+    magnitude = f if e == 0 else f + (1 << 23)
+    return (-magnitude if bits >> 31 else magnitude), max(e, 1) - 150
+
+
+def view_base(name, data, count):
+    """Per 16 weights (slope, offset), per weight its level; and the fields, if it has any."""
+    if name in FORMATS:
+        form, group = FORMATS[name], unpack(name, data)
+        units = [(slope_of(form, group, 16 * u // form.sub), offset_of(form, group, 16 * u // form.sub))
+                 for u in range(count // 16)]
+        levels = [CODEBOOK[q] for q in group.quant] if form.codebook else group.quant
+        return units, levels, group
+    units, levels = [], []
+    for u in range(count // 16):
+        weights = [float_scale(name, data, 16 * u + i) for i in range(16)]
+        tops = [abs(w[0]).bit_length() + w[1] for w in weights if w[0]]
+        if not tops:
+            units.append(((0, 0), (0, 0)))
+            levels += [0] * 16
+            continue
+        exponent = max(tops) - 11
+        units.append(((1, exponent), (0, 0)))
+        for mantissa, e in weights:
+            shift = exponent - e
+            levels.append(trunc_div(mantissa, 1 << shift) if shift >= 0 else mantissa << -shift)
+    return units, levels, None
+
+
+def codebook_place(p):
+    v = clamp((p + 2048) >> 12, -140, 130)
+    i = next((i for i in range(15) if 2 * v <= CODEBOOK[i] + CODEBOOK[i + 1]), 15)
+    below = CODEBOOK[i] - CODEBOOK[i - 1] if i > 0 else CODEBOOK[1] - CODEBOOK[0]
+    above = CODEBOOK[i + 1] - CODEBOOK[i] if i < 15 else CODEBOOK[15] - CODEBOOK[14]
+    o = 2 * (v - CODEBOOK[i]) + below
+    quarter = clamp(trunc_div(4 * o, below + above), 0, 3)
+    edge = 3 if o < 0 else 4 if o > below + above else 1 if i == 0 else 2 if i == 15 else 0
+    return i, quarter, edge
+
+
+NOISE, D, M, SCALE, MIN, QUANT = range(6)
+
+
+class QuantDecoder:
+    def __init__(self, target_name, base_name, payload):
+        self.name, self.form = target_name, FORMATS[target_name]
+        self.base_name, self.same = base_name, target_name == base_name
+        self.s = Streams([64, 32, 32, 512, 224, 340], payload)
+        self.noise = self.last_d = self.last_m = 0
+
+    def half(self, stream, predicted):
+        context = clamp(level(f16(predicted)) - self.noise + 20, 0, 31)
+        symbol = self.s.streams[stream].read(context)
+        magnitude = ((predicted & 0x7fff) + self.s.signed(symbol // 2)) % 0x8000
+        return magnitude | (predicted & 0x8000) ^ ((symbol & 1) << 15)
+
+    def scale(self, base, group, sub):
+        form = self.form
+        step, quarter = (group.scale[sub - 1] if sub else 0), 0
+        if self.same:
+            a = times(f16(base.d[0]), base.scale[sub])
+            step, quarter = split(ratio(a, f16(group.d[0]), 1 << 28))
+        low = -(1 << form.scale_bits - 1) if form.signed else 0
+        predicted = clamp(step, low, low + (1 << form.scale_bits) - 1)
+        k = form.scale_bits - 4 - (1 if form.signed else 0)
+        coarse = clamp(level(f16(group.d[0])) - self.noise + 12, 0, 15) // 2
+        context = quarter + 4 * min(abs(predicted) >> k, 15) + 64 * coarse
+        symbol = self.s.streams[SCALE].read(context)
+        if form.signed:
+            magnitude = unfold(symbol // 2, predicted if predicted >= 0 else -predicted - 1, 0,
+                               form.scale_bits - 1)
+            negative = (predicted < 0) != (symbol & 1 == 1)
+            group.scale[sub] = -magnitude - 1 if negative else magnitude
+        else:
+            group.scale[sub] = unfold(symbol, predicted, 0, form.scale_bits)
+        return group.scale[sub] - predicted
+
+    def minimum(self, base, group, sub, residual):
+        bits = self.form.min_bits
+        step, quarter = (group.min[sub - 1] if sub else 0), 0
+        if self.same:
+            a = times(f16(base.m[0]), base.min[sub])
+            step, quarter = split(ratio(a, f16(group.m[0]), 1 << 28))
+        predicted = clamp(step, 0, (1 << bits) - 1)
+        context = quarter + 4 * (clamp(residual, -3, 3) + 3) + 28 * (predicted >> bits - 3)
+        group.min[sub] = unfold(self.s.streams[MIN].read(context), predicted, 0, bits)
+
+    def quants(self, units, levels, group, sub):
+        form = self.form
+        slope, offset = slope_of(form, group, sub), offset_of(form, group, sub)
+        l = clamp(level(slope) - self.noise + 4, 0, 16)
+        low, high = form.low, form.low + (1 << form.bits) - 1
+        for i in range(sub * form.sub, (sub + 1) * form.sub):
+            if i % 16 == 0:
+                base_slope, base_offset = units[i // 16]
+                r = ratio(base_slope, slope, 1 << 19)
+                o = clamp(ratio(base_offset, slope, 1 << 28) - ratio(offset, slope, 1 << 28),
+                          -(1 << 28), 1 << 28)
+            p = r * levels[i] + o
+            if form.codebook:
+                predicted, quarter, edge = codebook_place(p)
+            else:
+                step, quarter = split(p)
+                predicted = clamp(step, low, high)
+                edge = (1 if step == low else 2 if step == high else 3 if step < low else
+                        4 if step > high else 0)
+            symbol = self.s.streams[QUANT].read(20 * l + quarter + 4 * edge)
+            group.quant.append(unfold(symbol, predicted, low, form.bits))
+
+    def fields(self, base_data, count):
+        form, group = self.form, Group()
+        units, levels, base = view_base(self.base_name, base_data, count)
+        for i in range(count // 32 if form.scale_bits == 0 else 1):
+            group.d.append(self.half(D, base.d[i] if self.same else self.last_d))
+            self.last_d = group.d[-1]
+            if form.m:
+                group.m.append(self.half(M, base.m[i] if self.same else self.last_m))
+                self.last_m = group.m[-1]
+        for sub in range(count // form.sub):
+            residual = self.scale(base, group, sub) if form.scale_bits else 0
+            if form.min_bits:
+                self.minimum(base, group, sub, residual)
+            self.quants(units, levels, group, sub)
+        return pack(self.name, group)
+
+    def decode(self, weights, base, base_block):
+        out, at = b"", 0
+        for first in range(0, weights, 256):
+            count = min(256, weights - first)
+            size = count // base_block[1] * base_block[2]
+            self.noise = self.s.streams[NOISE].read(self.noise // 4)
+            data = base[at:at + size]
+            out += data if self.noise == 0 else self.fields(data, count)
+            at += size
+        self.s.finish()
+        return out
+
+
+# Codec 2 ------------------------------------------------------------------------------------------
+
+def decode_floats(name, payload, base):
+    size, f, bias = {"F32": (4, 23, 127), "F16": (2, 10, 15), "BF16": (2, 7, 127)}[name]
+    bits = 8 * size
+    mask = (1 << bits - 1) - 1
+    s = Streams([64, 267, 267], payload)
+    noise, out = 0, []
+    values = [int.from_bytes(base[i:i + size], "little") for i in range(0, len(base), size)]
+    for first in range(0, len(values), 256):
+        group = values[first:first + 256]
+        noise = s.streams[0].read(noise // 4)
+        if noise == 0:
+            out += group
+            continue
+        h = noise - 160
+        x = (h >> 1) + bias
+        small = 0 if x <= 0 else min((x << f) + (0x3504F3 >> 23 - f if h & 1 else 0), mask)
+        predictions, contexts = [], []
+        for value in group:
+            m = value & mask
+            l = clamp(2 * ((m >> f) - bias) + 160 - noise + 12, 0, 63)
+            if m == 0 or l < 10:
+                predictions.append(small)
+                contexts.append(256 if m == 0 else 257 + l)
+            else:
+                predictions.append(m)
+                contexts.append(4 * l + (m >> f - 2 & 3))
+        symbols = [s.streams[1].read(c) for c in contexts]
+        if size == 4:
+            flips = [s.streams[2].read(c) for c in contexts]
+        else:
+            flips = [x & 1 for x in symbols]
+            symbols = [x >> 1 for x in symbols]
+        for value, predicted, symbol, flip in zip(group, predictions, symbols, flips):
+            magnitude = (predicted + s.signed(symbol)) & mask
+            out.append(magnitude | ((value >> bits - 1) ^ flip) << bits - 1)
+    s.finish()
+    return b"".join(v.to_bytes(size, "little") for v in out)
+
+
+# Patches ------------------------------------------------------------------------------------------
+
+def decode_frame(frame, payload, base):
+    name, block_weights, block_bytes = BLOCKS[frame["target_type"]]
+    size = frame["target_bytes"]
+    if frame["method"] == 0:
+        return payload
+    if frame["method"] == 1:
+        base_block = BLOCKS[frame["base_type"]]
+        decoder = QuantDecoder(name, base_block[0], payload)
+        return decoder.decode(size // block_bytes * block_weights, base, base_block)
+    if frame["method"] == 2:
+        return decode_floats(name, payload, base)
+    planes = unzstd(payload, size)
+    count = size // block_bytes
+    out = bytearray(size)
+    for p in range(block_bytes):
+        out[p::block_bytes] = planes[p * count:(p + 1) * count]
+    if frame["method"] == 3:
+        out = bytes(a ^ b for a, b in zip(out, base))
+    return bytes(out)
+
+
+def read_patch(data):
+    assert data[:8] == b"SGDELTA\0" and zlib.crc32(data[:60]) == struct.unpack_from("<I", data, 60)[0]
+    version, crc, offset, stored, json_bytes, count, size, _ = struct.unpack_from("<IIQQQQQI", data, 8)
+    assert version == 1 and size == len(data) and offset + stored == size
+    assert zlib.crc32(data[offset:]) == crc
+    directory = unzstd(data[offset:], json_bytes + 32 * count)
+    frames = []
+    for i in range(count):
+        place, payload, frame_crc, target, kind, base_kind, method, _ = struct.unpack_from(
+            "<QIIIHHII", directory, json_bytes + 32 * i)
+        assert zlib.crc32(data[place:place + payload]) == frame_crc
+        frames.append({"payload": data[place:place + payload], "target_bytes": target,
+                       "target_type": kind, "method": method,
+                       "base_type": None if base_kind == 0xffff else base_kind})
+    return json.loads(directory[:json_bytes]), frames
+
+
+def apply(base, patch):
+    document, frames = read_patch(patch)
+    base_header, base_tensors = parse_gguf(base)
+    parts = {}  # frame: base bytes of its spans, in order
+    for tensor in document["tensors"]:
+        for span in tensor["spans"]:
+            if len(span) < 3:
+                continue
+            frame = frames[span[2]]
+            if frame["base_type"] is None:
+                continue
+            _, weights, size = BLOCKS[frame["target_type"]]
+            _, base_weights, base_size = BLOCKS[frame["base_type"]]
+            length = span[0] // size * weights // base_weights * base_size
+            start = base_tensors[tensor["base"]][1] + span[1]
+            parts.setdefault(span[2], []).append(base[start:start + length])
+    decoded = {i: decode_frame(f, f["payload"], b"".join(parts.get(i, [])))
+               for i, f in enumerate(frames) if f["method"] != 5}
+    used = dict.fromkeys(decoded, 0)
+    contents = {}
+    for tensor in document["tensors"]:
+        content = b""
+        for span in tensor["spans"]:
+            if len(span) == 2:
+                start = base_tensors[tensor["base"]][1] + span[1]
+                content += base[start:start + span[0]]
+            else:
+                at = used[span[2]]
+                content += decoded[span[2]][at:at + span[0]]
+                used[span[2]] += span[0]
+        contents[tensor["tensor"]] = content
+    assert len(document["target"]["files"]) == 1, "split models are not handled here"
+    file = document["target"]["files"][0]
+    header = unzstd(frames[file["header"]["frame"]]["payload"], file["header"]["bytes"], base_header)
+    out = bytearray(file["bytes"])
+    out[:len(header)] = header
+    for name, (_, offset, size) in parse_gguf(header)[1].items():
+        if name not in contents:
+            start = base_tensors[name][1]
+            contents[name] = base[start:start + size]
+        assert len(contents[name]) == size
+        out[offset:offset + size] = contents[name]
+    for gap in file.get("gaps", []):
+        out[gap["offset"]:gap["offset"] + gap["bytes"]] = decoded[gap["frame"]]
+    assert hashlib.sha256(out).hexdigest() == file["sha256"], "not the target"
+    return bytes(out)
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1], "rb") as base_file, open(sys.argv[2], "rb") as patch_file:
+        result = apply(base_file.read(), patch_file.read())
+    with open(sys.argv[3], "wb") as out_file:
+        out_file.write(result)
