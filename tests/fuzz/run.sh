@@ -29,6 +29,7 @@ cmake --build "$build" --target "${targets[@]/%/_fuzz}"
 ending_of() {
   case $1 in
     map) echo sgmap ;;
+    tokenizer) echo gguf ;;
     *) echo "$1" ;;
   esac
 }
