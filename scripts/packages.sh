@@ -10,7 +10,7 @@ PACKAGES=(
   libfmt-dev nlohmann-json3-dev libssl-dev libcli11-dev libexpected-dev
   libisal-dev libxxhash-dev libpcre2-dev libzstd-dev
   # tests
-  libgtest-dev libgmock-dev libvalijson-dev zlib1g-dev
+  libgtest-dev libgmock-dev zlib1g-dev python3-jsonschema
 )
 
 # Prints those of its arguments that are not installed.

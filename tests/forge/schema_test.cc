@@ -7,16 +7,9 @@
 #include "core/tensor_type.h"
 #include "forge/shard.h"
 #include "tests/forge/model_builder.h"
+#include "tests/support/json_schema.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/support/testdata.h"
-
-#ifdef GS_HAVE_VALIJSON
-#include <valijson/adapters/nlohmann_json_adapter.hpp>
-#include <valijson/schema.hpp>
-#include <valijson/schema_parser.hpp>
-#include <valijson/validation_results.hpp>
-#include <valijson/validator.hpp>
-#endif
 
 namespace gguf_shard {
 namespace {
@@ -27,8 +20,10 @@ nlohmann::json ReadJson(const std::filesystem::path& path) {
   return nlohmann::json::parse(*text);
 }
 
+constexpr const char* kSchemaName = "sgmap.schema.json";
+
 nlohmann::json Schema() {
-  return ReadJson(std::filesystem::path(GS_SOURCE_DIR) / "schemas" / "sgmap.schema.json");
+  return ReadJson(std::filesystem::path(GS_SOURCE_DIR) / "schemas" / kSchemaName);
 }
 
 TEST(MapSchema, ListsEveryTensorType) {
@@ -37,29 +32,18 @@ TEST(MapSchema, ListsEveryTensorType) {
   EXPECT_EQ(Schema()["properties"]["shards"]["items"]["properties"]["type"]["enum"], names);
 }
 
-#ifdef GS_HAVE_VALIJSON
-
-// Empty when the document fits the schema, else what does not.
-std::string Complaint(const nlohmann::json& document) {
-  using valijson::adapters::NlohmannJsonAdapter;
-  const nlohmann::json schema_document = Schema();
-  valijson::Schema schema;
-  valijson::SchemaParser(valijson::SchemaParser::kDraft7)
-      .populateSchema(NlohmannJsonAdapter(schema_document), schema);
-  valijson::ValidationResults results;
-  valijson::Validator validator;
-  if (validator.validate(schema, NlohmannJsonAdapter(document), &results)) return "";
-  std::string text = "refused";
-  valijson::ValidationResults::Error error;
-  while (results.popError(error)) {
-    for (const std::string& level : error.context) text += ' ' + level;
-    text += ": " + error.description + '\n';
-  }
-  return text;
-}
-
 class MapSchemaValidation : public testing::Test {
  protected:
+  void SetUp() override {
+    const SchemaVerdict verdict = CheckAgainstSchema({}, kSchemaName, temporary_.path());
+    if (verdict.skipped) GTEST_SKIP() << verdict.complaint;
+  }
+
+  // Empty when the document fits the schema, else what does not.
+  std::string Complaint(const nlohmann::json& document) {
+    return CheckAgainstSchema(document, kSchemaName, temporary_.path()).complaint;
+  }
+
   nlohmann::json MapOf(const std::filesystem::path& model) {
     ShardOptions options;
     options.output_directory = temporary_ / "out";
@@ -92,7 +76,7 @@ TEST_F(MapSchemaValidation, AcceptsTheMapsOfRealAndOddModels) {
 
 TEST_F(MapSchemaValidation, RefusesWhatAMapNeverIs) {
   const nlohmann::json good = MapOf(InTreeDataDir() / "tale-Q4_K_M.gguf");
-  const auto refused = [&good](const char* pointer, const nlohmann::json& value) {
+  const auto refused = [&](const char* pointer, const nlohmann::json& value) {
     nlohmann::json bad = good;
     bad[nlohmann::json::json_pointer(pointer)] = value;
     return !Complaint(bad).empty();
@@ -113,14 +97,6 @@ TEST_F(MapSchemaValidation, RefusesWhatAMapNeverIs) {
   without_tile["shards"][2].erase("tile");
   EXPECT_NE(Complaint(without_tile), "");
 }
-
-#else
-
-TEST(MapSchemaValidation, NeedsValijson) {
-  GTEST_SKIP() << "built without valijson (libvalijson-dev): maps were not held against the schema";
-}
-
-#endif
 
 }  // namespace
 }  // namespace gguf_shard
