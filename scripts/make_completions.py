@@ -15,6 +15,7 @@ NOTE = "made by scripts/make_completions.py from the help texts; do not edit"
 
 # Values of options whose help names them in words.
 VALUES = {
+    "--level": ["fast", "default", "max"],
     "--layout": ["auto", "column_major", "row_major"],
     "--kv-type": ["f32", "f16", "q8_0"],
 }
@@ -24,14 +25,14 @@ def values_of(option):
     return option.choices or VALUES.get(option.long, [])
 
 
-def kind_of(metavar):
-    """What to offer for a value: "dir", "model" (GGUF or map), "file", or "" for free text."""
-    name = metavar.split("=")[0].split(" ")[0]
+def kind_of(option):
+    """What to offer for a value: "dir", "model" (GGUF, map or patch), "file", "" for free text."""
+    name = option.metavar.split("=")[0].split(" ")[0]
     if name == "DIR":
         return "dir"
-    if ".gguf" in name or ".sgmap" in name or ".sgdelta" in name:
+    if name == "MODEL" or name.endswith((".gguf", ".sgmap", ".sgdelta")):
         return "model"
-    return "file" if name.startswith("FILE") else ""
+    return "file" if name in ("FILE", "PATH") or option.long == "--output" else ""
 
 
 def bash(root):
@@ -73,11 +74,11 @@ _gguf_shard() {{
   case "$command" in
 {chr(10).join(word_cases)}
   esac
-  if [[ $cur == -* || -z $command ]]; then
+  # Flags, or subcommands where the words begin with one; files elsewhere.
+  if [[ $cur == -* || $words != -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
   else
     _gguf_shard_files .gguf .sgmap .sgdelta
-    mapfile -t -O "${{#COMPREPLY[@]}}" COMPREPLY < <(compgen -W "${{words%%-*}}" -- "$cur")
   fi
 }}
 
@@ -86,7 +87,7 @@ complete -F _gguf_shard gguf-shard
 
 
 def bash_values(option):
-    values, kind = values_of(option), kind_of(option.metavar)
+    values, kind = values_of(option), kind_of(option)
     if values:
         return f'mapfile -t COMPREPLY < <(compgen -W "{" ".join(values)}" -- "$cur"); return'
     if kind == "dir":
@@ -139,18 +140,17 @@ def zsh_option(option):
     text = f"[{zsh_text(option.description)}]"
     value = ""
     if option.metavar:
-        value = f":value:{zsh_action(' '.join(values_of(option)), option.metavar)}"
+        value = f":value:{zsh_action(option)}"
     if len(flags) == 1:
         return f"'{flags[0]}{text}{value}'"
     return f"'({' '.join(flags)})'{{{','.join(flags)}}}'{text}{value}'"
 
 
-def zsh_action(values, metavar):
-    kind = kind_of(metavar)
-    if values:
-        return f"({values})"
+def zsh_action(option):
+    if values_of(option):
+        return f"({' '.join(values_of(option))})"
     files = {"dir": "_directories", "model": '_files -g "*.(gguf|sgmap|sgdelta)"', "file": "_files"}
-    return files.get(kind, "")
+    return files.get(kind_of(option), "")
 
 
 def zsh_text(text):
@@ -162,7 +162,7 @@ def zsh_text(text):
 def fish(root):
     lines = [f"# {NOTE}", "complete -c gguf-shard -f"]
     for command in root.walk():
-        condition = fish_condition(command)
+        condition = fish_condition(command, root)
         for sub in command.subcommands:
             lines.append(f"complete -c gguf-shard {condition} -a {sub.words[-1]} "
                          f"-d '{fish_text(sub.description)}'")
@@ -173,11 +173,18 @@ def fish(root):
     return "\n".join(lines) + "\n"
 
 
-def fish_condition(command):
+def fish_condition(command, root):
+    """True when exactly this command's words were typed: a word may name two commands
+    (inspect, delta inspect), and below a group none of its subcommands has been typed yet."""
     if not command.words:
         return "-n __fish_use_subcommand"
-    seen = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in command.words)
-    return f"-n '{seen}'"
+    parts = [f"__fish_seen_subcommand_from {word}" for word in command.words]
+    deeper = [c.words[-1] for c in command.subcommands]
+    deeper += [c.words[-2] for c in root.walk()
+               if len(c.words) > len(command.words) and c.words[-1] == command.words[-1]]
+    if deeper:
+        parts.append(f"not __fish_seen_subcommand_from {' '.join(deeper)}")
+    return f"-n '{'; and '.join(parts)}'"
 
 
 def fish_option(option):
@@ -185,9 +192,9 @@ def fish_option(option):
     value = ""
     if values_of(option):
         value = f" -x -a '{' '.join(values_of(option))}'"
-    elif kind_of(option.metavar) == "dir":
+    elif kind_of(option) == "dir":
         value = " -x -a '(__fish_complete_directories)'"
-    elif kind_of(option.metavar):
+    elif kind_of(option):
         value = " -r -F"
     elif option.metavar:
         value = " -x"

@@ -16,7 +16,7 @@ _gguf_shard() {
   COMPREPLY=()
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case "${command:+$command }$word" in
-    "shard"|"unshard"|"verify"|"inspect"|"run"|"tokenize"|"logits"|"perplexity") command="${command:+$command }$word" ;;
+    "shard"|"unshard"|"verify"|"inspect"|"run"|"tokenize"|"logits"|"perplexity"|"delta"|"delta create"|"delta apply"|"delta undo"|"delta inspect"|"delta verify"|"delta merge") command="${command:+$command }$word" ;;
     esac
   done
   case "$command:$prev" in
@@ -65,9 +65,24 @@ _gguf_shard() {
     "perplexity:--prefetch-distance") return ;;
     "perplexity:--file") _gguf_shard_files ""; return ;;
     "perplexity:--windows") return ;;
+    "delta create:--base") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
+    "delta create:-o"|"delta create:--output") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
+    "delta create:--level") mapfile -t COMPREPLY < <(compgen -W "fast default max" -- "$cur"); return ;;
+    "delta create:--threads") return ;;
+    "delta create:--target") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
+    "delta apply:--base") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
+    "delta apply:--patch") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
+    "delta apply:-o"|"delta apply:--output") _gguf_shard_files ""; return ;;
+    "delta apply:--threads") return ;;
+    "delta verify:--base") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
+    "delta verify:--threads") return ;;
+    "delta merge:--base") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
+    "delta merge:-o"|"delta merge:--output") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
+    "delta merge:--level") mapfile -t COMPREPLY < <(compgen -W "fast default max" -- "$cur"); return ;;
+    "delta merge:--threads") return ;;
   esac
   case "$command" in
-    "") words="shard unshard verify inspect run tokenize logits perplexity -h --help --version" ;;
+    "") words="shard unshard verify inspect run tokenize logits perplexity delta -h --help --version" ;;
     "shard") words="-h --help -o --output --name --layout --prefetch-distance --core-id -f --force --json -q --quiet" ;;
     "unshard") words="-h --help -o --output -f --force --json -q --quiet" ;;
     "verify") words="-h --help --fast --full --json -q --quiet" ;;
@@ -76,12 +91,19 @@ _gguf_shard() {
     "tokenize") words="-h --help --no-bos --no-special -p --prompt --file" ;;
     "logits") words="-h --help --memory-budget --pool --threads --ctx --batch --kv-type --prefetch-distance --greedy --top --json -p --prompt --tokens" ;;
     "perplexity") words="-h --help --memory-budget --pool --threads --ctx --batch --kv-type --prefetch-distance --file --windows --json -q --quiet" ;;
+    "delta") words="create apply undo inspect verify merge -h --help" ;;
+    "delta create") words="-h --help --base -o --output --level --threads --trust-map --force --json -q --quiet --target" ;;
+    "delta apply") words="-h --help --base --patch -o --output --in-place --threads --trust-map --force -q --quiet" ;;
+    "delta undo") words="-h --help -q --quiet" ;;
+    "delta inspect") words="-h --help --json" ;;
+    "delta verify") words="-h --help --base --threads -q --quiet" ;;
+    "delta merge") words="-h --help --base -o --output --level --threads --trust-map --force --json -q --quiet" ;;
   esac
-  if [[ $cur == -* || -z $command ]]; then
+  # Flags, or subcommands where the words begin with one; files elsewhere.
+  if [[ $cur == -* || $words != -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
   else
     _gguf_shard_files .gguf .sgmap .sgdelta
-    mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "${words%%-*}" -- "$cur")
   fi
 }
 
