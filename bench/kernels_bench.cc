@@ -13,9 +13,9 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -105,8 +105,11 @@ uint64_t PlainRead(const std::byte* bytes, uint64_t size) {
   return std::accumulate(sums, sums + 8, uint64_t{0});
 }
 
-double Seconds(std::chrono::steady_clock::time_point since) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
+// Of this thread: other programs' turns on the processor do not count.
+double ThreadSeconds() {
+  timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
 void MatVecFromDram(benchmark::State& state, TensorType type, KernelIsa isa) {
@@ -118,19 +121,19 @@ void MatVecFromDram(benchmark::State& state, TensorType type, KernelIsa isa) {
   double multiply_seconds = 0;
   double read_seconds = 0;
   for (auto _ : state) {
-    const auto start = std::chrono::steady_clock::now();
+    const double start = ThreadSeconds();
     for (uint64_t i = 0; i < runs; ++i) {
       weights.Multiply(isa, (next + i) % weights.run_count(), batch.x, batch.tokens, y);
     }
-    const double seconds = Seconds(start);
+    const double seconds = ThreadSeconds() - start;
     next = (next + runs) % weights.run_count();
-    const auto read_start = std::chrono::steady_clock::now();
+    const double read_start = ThreadSeconds();
     for (uint64_t i = 0; i < runs; ++i) {
       const uint64_t run = (next + i) % weights.run_count();
       benchmark::DoNotOptimize(
           PlainRead(Region() + run * weights.run_bytes(), weights.run_bytes()));
     }
-    read_seconds += Seconds(read_start);
+    read_seconds += ThreadSeconds() - read_start;
     next = (next + runs) % weights.run_count();
     multiply_seconds += seconds;
     state.SetIterationTime(seconds);

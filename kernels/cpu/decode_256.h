@@ -13,7 +13,6 @@ namespace gguf_shard {
 template <class Simd>
 struct Block256Base {
   using U32 = typename Simd::U32;
-  using I32 = typename Simd::I32;
   using F32 = typename Simd::F32;
   static constexpr uint32_t kBlockWeights = 256;
 
@@ -21,10 +20,11 @@ struct Block256Base {
   struct SixBits {
     U32 scales[2];
     U32 mins[2];
-    GS_INLINE SixBits(const BlockPlanes& planes, uint32_t first_word) {
-      const U32 a = LoadPlane<Simd>(planes, first_word);
-      const U32 b = LoadPlane<Simd>(planes, first_word + 1);
-      const U32 c = LoadPlane<Simd>(planes, first_word + 2);
+    template <class Planes>
+    GS_INLINE SixBits(const Planes& planes, uint32_t first_word) {
+      const U32 a = Simd::LoadPlane(planes, first_word);
+      const U32 b = Simd::LoadPlane(planes, first_word + 1);
+      const U32 c = Simd::LoadPlane(planes, first_word + 2);
       scales[0] = a & 0x3f3f3f3fu;
       mins[0] = b & 0x3f3f3f3fu;
       scales[1] = (c & kLowNibbles) | (a >> 2 & 0x30303030u);
@@ -48,11 +48,12 @@ struct DecodeQ4K : Block256Base<Simd> {
   using Base = Block256Base<Simd>;
   using typename Base::U32;
   static constexpr uint32_t kSubColumns = 32;
+  static constexpr uint32_t kTileRows = 28;
   static constexpr uint32_t kMaxWeight = 15;
 
-  template <class Consume>
-  static GS_INLINE void Decode(const BlockPlanes& planes, Consume& consume) {
-    const F16Pair<Simd> factors(LoadPlane<Simd>(planes, 0));
+  template <class Planes, class Consume>
+  static GS_INLINE void Decode(const Planes& planes, Consume& consume) {
+    const F16Pair<Simd> factors(Simd::LoadPlane(planes, 0));
     const typename Base::SixBits six(planes, 1);
     Pair<0>(planes, factors, six, consume);
     Pair<1>(planes, factors, six, consume);
@@ -61,25 +62,24 @@ struct DecodeQ4K : Block256Base<Simd> {
   }
 
  private:
-  template <uint32_t kPair, class Consume>
-  static GS_INLINE void Pair(const BlockPlanes& planes, const F16Pair<Simd>& factors,
+  template <uint32_t kPair, class Planes, class Consume>
+  static GS_INLINE void Pair(const Planes& planes, const F16Pair<Simd>& factors,
                              const typename Base::SixBits& six, Consume& consume) {
     constexpr uint32_t kWord = kPair / 2;
     constexpr uint32_t kByte = kPair % 2 * 2;
     const auto negative_min = -factors.high;
-    U32 low[8];
-    U32 high[8];
+    U32 words[8];
 #pragma GCC unroll 8
-    for (uint32_t w = 0; w < 8; ++w) {
-      const U32 packed = LoadPlane<Simd>(planes, 4 + kPair * 8 + w);
-      low[w] = packed & kLowNibbles;
-      high[w] = packed >> 4 & kLowNibbles;
-    }
-    consume.template Add<kPair * 2>(factors.low * ByteToF32<Simd>(six.scales[kWord], kByte),
-                                    negative_min * ByteToF32<Simd>(six.mins[kWord], kByte), low);
-    consume.template Add<kPair * 2 + 1>(factors.low * ByteToF32<Simd>(six.scales[kWord], kByte + 1),
-                                        negative_min * ByteToF32<Simd>(six.mins[kWord], kByte + 1),
-                                        high);
+    for (uint32_t w = 0; w < 8; ++w)
+      words[w] = Simd::LoadPlane(planes, 4 + kPair * 8 + w) & kLowNibbles;
+    consume.template Add<kPair * 2>(factors.low * Simd::ByteToF32(six.scales[kWord], kByte),
+                                    negative_min * Simd::ByteToF32(six.mins[kWord], kByte), words);
+#pragma GCC unroll 8
+    for (uint32_t w = 0; w < 8; ++w)
+      words[w] = Simd::ReloadPlane(planes, 4 + kPair * 8 + w) >> 4 & kLowNibbles;
+    consume.template Add<kPair * 2 + 1>(factors.low * Simd::ByteToF32(six.scales[kWord], kByte + 1),
+                                        negative_min * Simd::ByteToF32(six.mins[kWord], kByte + 1),
+                                        words);
   }
 };
 
@@ -88,11 +88,12 @@ struct DecodeQ5K : Block256Base<Simd> {
   using Base = Block256Base<Simd>;
   using typename Base::U32;
   static constexpr uint32_t kSubColumns = 32;
+  static constexpr uint32_t kTileRows = 23;
   static constexpr uint32_t kMaxWeight = 31;
 
-  template <class Consume>
-  static GS_INLINE void Decode(const BlockPlanes& planes, Consume& consume) {
-    const F16Pair<Simd> factors(LoadPlane<Simd>(planes, 0));
+  template <class Planes, class Consume>
+  static GS_INLINE void Decode(const Planes& planes, Consume& consume) {
+    const F16Pair<Simd> factors(Simd::LoadPlane(planes, 0));
     const typename Base::SixBits six(planes, 1);
     Pair<0>(planes, factors, six, consume);
     Pair<1>(planes, factors, six, consume);
@@ -101,27 +102,36 @@ struct DecodeQ5K : Block256Base<Simd> {
   }
 
  private:
-  template <uint32_t kPair, class Consume>
-  static GS_INLINE void Pair(const BlockPlanes& planes, const F16Pair<Simd>& factors,
+  template <uint32_t kPair, class Planes, class Consume>
+  static GS_INLINE void Pair(const Planes& planes, const F16Pair<Simd>& factors,
                              const typename Base::SixBits& six, Consume& consume) {
     constexpr uint32_t kWord = kPair / 2;
     constexpr uint32_t kByte = kPair % 2 * 2;
     const auto negative_min = -factors.high;
-    U32 low[8];
-    U32 high[8];
+    U32 words[8];
 #pragma GCC unroll 8
     for (uint32_t w = 0; w < 8; ++w) {
-      const U32 packed = LoadPlane<Simd>(planes, 12 + kPair * 8 + w);
-      const U32 fifths = LoadPlane<Simd>(planes, 4 + w);
-      low[w] = (packed & kLowNibbles) | Base::template MoveBits<kPair * 2, 4>(fifths, 0x10101010u);
-      high[w] = (packed >> 4 & kLowNibbles) |
-                Base::template MoveBits<kPair * 2 + 1, 4>(fifths, 0x10101010u);
+      words[w] = (Simd::LoadPlane(planes, 12 + kPair * 8 + w) & kLowNibbles) |
+                 Fifths<kPair * 2>(planes, w);
     }
-    consume.template Add<kPair * 2>(factors.low * ByteToF32<Simd>(six.scales[kWord], kByte),
-                                    negative_min * ByteToF32<Simd>(six.mins[kWord], kByte), low);
-    consume.template Add<kPair * 2 + 1>(factors.low * ByteToF32<Simd>(six.scales[kWord], kByte + 1),
-                                        negative_min * ByteToF32<Simd>(six.mins[kWord], kByte + 1),
-                                        high);
+    consume.template Add<kPair * 2>(factors.low * Simd::ByteToF32(six.scales[kWord], kByte),
+                                    negative_min * Simd::ByteToF32(six.mins[kWord], kByte), words);
+#pragma GCC unroll 8
+    for (uint32_t w = 0; w < 8; ++w) {
+      words[w] = (Simd::ReloadPlane(planes, 12 + kPair * 8 + w) >> 4 & kLowNibbles) |
+                 Fifths<kPair * 2 + 1>(planes, w);
+    }
+    consume.template Add<kPair * 2 + 1>(factors.low * Simd::ByteToF32(six.scales[kWord], kByte + 1),
+                                        negative_min * Simd::ByteToF32(six.mins[kWord], kByte + 1),
+                                        words);
+  }
+
+  // The fifth bits of a sub-block are one bit of every byte.
+  template <uint32_t kSub, class Planes>
+  static GS_INLINE U32 Fifths(const Planes& planes, uint32_t word) {
+    const U32 bits =
+        kSub == 0 ? Simd::LoadPlane(planes, 4 + word) : Simd::ReloadPlane(planes, 4 + word);
+    return Base::template MoveBits<kSub, 4>(bits, 0x10101010u);
   }
 };
 
@@ -129,33 +139,33 @@ template <class Simd>
 struct DecodeIq4Xs : Block256Base<Simd> {
   using typename Block256Base<Simd>::U32;
   static constexpr uint32_t kSubColumns = 32;
+  static constexpr uint32_t kTileRows = 30;
   static constexpr uint32_t kMaxWeight = 255;
 
-  template <class Consume>
-  static GS_INLINE void Decode(const BlockPlanes& planes, Consume& consume) {
-    const U32 head = LoadPlane<Simd>(planes, 0);
-    const U32 scales_low = LoadPlane<Simd>(planes, 1);
+  template <class Planes, class Consume>
+  static GS_INLINE void Decode(const Planes& planes, Consume& consume) {
+    const U32 head = Simd::LoadPlane(planes, 0);
+    const U32 scales_low = Simd::LoadPlane(planes, 1);
     const auto d = Simd::F16ToF32(head & 0xffffu);
     Subs(planes, d, head, scales_low, consume, std::make_integer_sequence<uint32_t, 8>());
   }
 
  private:
-  template <class Consume, uint32_t... kSubs>
-  static GS_INLINE void Subs(const BlockPlanes& planes, typename Simd::F32 d, U32 head,
-                             U32 scales_low, Consume& consume,
-                             std::integer_sequence<uint32_t, kSubs...>) {
+  template <class Planes, class Consume, uint32_t... kSubs>
+  static GS_INLINE void Subs(const Planes& planes, typename Simd::F32 d, U32 head, U32 scales_low,
+                             Consume& consume, std::integer_sequence<uint32_t, kSubs...>) {
     (Sub<kSubs>(planes, d, head, scales_low, consume), ...);
   }
-  template <uint32_t kSub, class Consume>
-  static GS_INLINE void Sub(const BlockPlanes& planes, typename Simd::F32 d, U32 head,
-                            U32 scales_low, Consume& consume) {
+  template <uint32_t kSub, class Planes, class Consume>
+  static GS_INLINE void Sub(const Planes& planes, typename Simd::F32 d, U32 head, U32 scales_low,
+                            Consume& consume) {
     const U32 nibble = scales_low >> (4 * kSub) & 15u;
     const U32 top = head >> (16 + 2 * kSub) & 3u;
     const auto scale = d * (Simd::ToF32(nibble | top << 4) - 32.0f);
     U32 words[8];
 #pragma GCC unroll 4
     for (uint32_t w = 0; w < 4; ++w) {
-      const U32 packed = LoadPlane<Simd>(planes, 2 + kSub * 4 + w);
+      const U32 packed = Simd::LoadPlane(planes, 2 + kSub * 4 + w);
       words[w] = Simd::LookUp(kIq4Table, packed & kLowNibbles);
       words[w + 4] = Simd::LookUp(kIq4Table, packed >> 4 & kLowNibbles);
     }

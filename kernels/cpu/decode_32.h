@@ -12,12 +12,14 @@ struct Block32Base {
   using F32 = typename Simd::F32;
   static constexpr uint32_t kBlockWeights = 32;
   static constexpr uint32_t kSubColumns = 32;
+  static constexpr uint32_t kTileRows = 0;  // any
 
   // Words first_word.. of four nibble words to eight words of bytes.
-  static GS_INLINE void Nibbles(const BlockPlanes& planes, uint32_t first_word, U32 (&words)[8]) {
+  template <class Planes>
+  static GS_INLINE void Nibbles(const Planes& planes, uint32_t first_word, U32 (&words)[8]) {
 #pragma GCC unroll 4
     for (uint32_t w = 0; w < 4; ++w) {
-      const U32 packed = LoadPlane<Simd>(planes, first_word + w);
+      const U32 packed = Simd::LoadPlane(planes, first_word + w);
       words[w] = packed & kLowNibbles;
       words[w + 4] = packed >> 4 & kLowNibbles;
     }
@@ -38,9 +40,9 @@ template <class Simd>
 struct DecodeQ4_0 : Block32Base<Simd> {
   using typename Block32Base<Simd>::U32;
   static constexpr uint32_t kMaxWeight = 15;
-  template <class Consume>
-  static GS_INLINE void Decode(const BlockPlanes& planes, Consume& consume) {
-    const auto scale = Simd::LoadF16(planes.shorts);
+  template <class Planes, class Consume>
+  static GS_INLINE void Decode(const Planes& planes, Consume& consume) {
+    const auto scale = Simd::LoadShortF16(planes);
     U32 words[8];
     Block32Base<Simd>::Nibbles(planes, 0, words);
     consume.template Add<0>(scale, scale * -8.0f, words);
@@ -51,9 +53,9 @@ template <class Simd>
 struct DecodeQ4_1 : Block32Base<Simd> {
   using typename Block32Base<Simd>::U32;
   static constexpr uint32_t kMaxWeight = 15;
-  template <class Consume>
-  static GS_INLINE void Decode(const BlockPlanes& planes, Consume& consume) {
-    const F16Pair<Simd> factors(LoadPlane<Simd>(planes, 0));
+  template <class Planes, class Consume>
+  static GS_INLINE void Decode(const Planes& planes, Consume& consume) {
+    const F16Pair<Simd> factors(Simd::LoadPlane(planes, 0));
     U32 words[8];
     Block32Base<Simd>::Nibbles(planes, 1, words);
     consume.template Add<0>(factors.low, factors.high, words);
@@ -64,12 +66,12 @@ template <class Simd>
 struct DecodeQ5_0 : Block32Base<Simd> {
   using typename Block32Base<Simd>::U32;
   static constexpr uint32_t kMaxWeight = 31;
-  template <class Consume>
-  static GS_INLINE void Decode(const BlockPlanes& planes, Consume& consume) {
-    const auto scale = Simd::LoadF16(planes.shorts);
+  template <class Planes, class Consume>
+  static GS_INLINE void Decode(const Planes& planes, Consume& consume) {
+    const auto scale = Simd::LoadShortF16(planes);
     U32 words[8];
     Block32Base<Simd>::Nibbles(planes, 1, words);
-    Block32Base<Simd>::AddFifthBits(LoadPlane<Simd>(planes, 0), words);
+    Block32Base<Simd>::AddFifthBits(Simd::LoadPlane(planes, 0), words);
     consume.template Add<0>(scale, scale * -16.0f, words);
   }
 };
@@ -78,12 +80,12 @@ template <class Simd>
 struct DecodeQ5_1 : Block32Base<Simd> {
   using typename Block32Base<Simd>::U32;
   static constexpr uint32_t kMaxWeight = 31;
-  template <class Consume>
-  static GS_INLINE void Decode(const BlockPlanes& planes, Consume& consume) {
-    const F16Pair<Simd> factors(LoadPlane<Simd>(planes, 0));
+  template <class Planes, class Consume>
+  static GS_INLINE void Decode(const Planes& planes, Consume& consume) {
+    const F16Pair<Simd> factors(Simd::LoadPlane(planes, 0));
     U32 words[8];
     Block32Base<Simd>::Nibbles(planes, 2, words);
-    Block32Base<Simd>::AddFifthBits(LoadPlane<Simd>(planes, 1), words);
+    Block32Base<Simd>::AddFifthBits(Simd::LoadPlane(planes, 1), words);
     consume.template Add<0>(factors.low, factors.high, words);
   }
 };
@@ -92,12 +94,12 @@ template <class Simd>
 struct DecodeQ8_0 : Block32Base<Simd> {
   using typename Block32Base<Simd>::U32;
   static constexpr uint32_t kMaxWeight = 255;
-  template <class Consume>
-  static GS_INLINE void Decode(const BlockPlanes& planes, Consume& consume) {
-    const auto scale = Simd::LoadF16(planes.shorts);
+  template <class Planes, class Consume>
+  static GS_INLINE void Decode(const Planes& planes, Consume& consume) {
+    const auto scale = Simd::LoadShortF16(planes);
     U32 words[8];
 #pragma GCC unroll 8
-    for (uint32_t w = 0; w < 8; ++w) words[w] = LoadPlane<Simd>(planes, w) ^ 0x80808080u;
+    for (uint32_t w = 0; w < 8; ++w) words[w] = Simd::LoadPlane(planes, w) ^ 0x80808080u;
     consume.template Add<0>(scale, scale * -128.0f, words);
   }
 };
@@ -111,9 +113,9 @@ template <class Simd>
 struct DecodeIq4Nl : Block32Base<Simd> {
   using typename Block32Base<Simd>::U32;
   static constexpr uint32_t kMaxWeight = 255;
-  template <class Consume>
-  static GS_INLINE void Decode(const BlockPlanes& planes, Consume& consume) {
-    const auto scale = Simd::LoadF16(planes.shorts);
+  template <class Planes, class Consume>
+  static GS_INLINE void Decode(const Planes& planes, Consume& consume) {
+    const auto scale = Simd::LoadShortF16(planes);
     U32 words[8];
     Block32Base<Simd>::Nibbles(planes, 0, words);
 #pragma GCC unroll 8
@@ -130,15 +132,10 @@ template <class Simd>
 struct DecodeMxfp4 : Block32Base<Simd> {
   using typename Block32Base<Simd>::U32;
   static constexpr uint32_t kMaxWeight = 31;
-  template <class Consume>
-  static GS_INLINE void Decode(const BlockPlanes& planes, Consume& consume) {
-    // 2^(e - 128), half the block's scale because the table is doubled; the two smallest are
-    // subnormal.
-    const U32 exponent = Simd::LoadU8(planes.shorts);
-    const U32 subnormal = (U32)(exponent < 2u);
-    const U32 bits = ((exponent - 1u) << 23 & ~subnormal) |
-                     ((0x00200000u + (exponent & 1u) * 0x00200000u) & subnormal);
-    const auto scale = Simd::BitsToF32(bits);
+  template <class Planes, class Consume>
+  static GS_INLINE void Decode(const Planes& planes, Consume& consume) {
+    // Half the block's scale, because the table is doubled.
+    const auto scale = Simd::LoadShortPowerOfTwo(planes);
     U32 words[8];
     Block32Base<Simd>::Nibbles(planes, 0, words);
 #pragma GCC unroll 8

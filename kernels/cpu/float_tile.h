@@ -34,6 +34,8 @@ struct LoadWeightBf16 {
 template <class Simd, class Weight>
 struct FloatTile {
   using F32 = typename Simd::F32;
+  static constexpr bool kPairs = false;  // a vector's two sums hide the latency of additions
+  static constexpr uint32_t kMaxTokensAtOnce = Simd::kMaxTokensAtOnce;
 
   template <uint32_t kTokens>
   static GS_INLINE void Page(const MatMulTask& task, uint64_t page_index, const std::byte* page,
@@ -55,6 +57,8 @@ struct FloatTile {
     const size_t stride = size_t{task.tile_rows} * Weight::kBytes;
     uint32_t column = 0;
     for (; column + 2 <= columns; column += 2, plane += 2 * stride) {
+      __builtin_prefetch(plane + 4096);
+      __builtin_prefetch(plane + 4096 + stride);
       AddColumn(Weight::Load(plane), values, column, even);
       AddColumn(Weight::Load(plane + stride), values, column + 1, odd);
     }

@@ -28,19 +28,19 @@ template <class Simd>
 MatMulKernel Block32KernelOf(TensorType type) {
   switch (type) {
     case TensorType::kQ4_0:
-      return MultiplyQuantized<Simd, DecodeQ4_0<Simd>>;
+      return MultiplyQuantized<Simd, DecodeQ4_0>;
     case TensorType::kQ4_1:
-      return MultiplyQuantized<Simd, DecodeQ4_1<Simd>>;
+      return MultiplyQuantized<Simd, DecodeQ4_1>;
     case TensorType::kQ5_0:
-      return MultiplyQuantized<Simd, DecodeQ5_0<Simd>>;
+      return MultiplyQuantized<Simd, DecodeQ5_0>;
     case TensorType::kQ5_1:
-      return MultiplyQuantized<Simd, DecodeQ5_1<Simd>>;
+      return MultiplyQuantized<Simd, DecodeQ5_1>;
     case TensorType::kQ8_0:
-      return MultiplyQuantized<Simd, DecodeQ8_0<Simd>>;
+      return MultiplyQuantized<Simd, DecodeQ8_0>;
     case TensorType::kIQ4_NL:
-      return MultiplyQuantized<Simd, DecodeIq4Nl<Simd>>;
+      return MultiplyQuantized<Simd, DecodeIq4Nl>;
     case TensorType::kMXFP4:
-      return MultiplyQuantized<Simd, DecodeMxfp4<Simd>>;
+      return MultiplyQuantized<Simd, DecodeMxfp4>;
     default:
       return nullptr;
   }
@@ -50,11 +50,11 @@ template <class Simd>
 MatMulKernel Block256KernelOf(TensorType type) {
   switch (type) {
     case TensorType::kQ4_K:
-      return MultiplyQuantized<Simd, DecodeQ4K<Simd>>;
+      return MultiplyQuantized<Simd, DecodeQ4K>;
     case TensorType::kQ5_K:
-      return MultiplyQuantized<Simd, DecodeQ5K<Simd>>;
+      return MultiplyQuantized<Simd, DecodeQ5K>;
     case TensorType::kIQ4_XS:
-      return MultiplyQuantized<Simd, DecodeIq4Xs<Simd>>;
+      return MultiplyQuantized<Simd, DecodeIq4Xs>;
     default:
       return nullptr;
   }
@@ -64,11 +64,11 @@ template <class Simd>
 MatMulKernel Sub16KernelOf(TensorType type) {
   switch (type) {
     case TensorType::kQ2_K:
-      return MultiplyQuantized<Simd, DecodeQ2K<Simd>>;
+      return MultiplyQuantized<Simd, DecodeQ2K>;
     case TensorType::kQ3_K:
-      return MultiplyQuantized<Simd, DecodeQ3K<Simd>>;
+      return MultiplyQuantized<Simd, DecodeQ3K>;
     case TensorType::kQ6_K:
-      return MultiplyQuantized<Simd, DecodeQ6K<Simd>>;
+      return MultiplyQuantized<Simd, DecodeQ6K>;
     default:
       return nullptr;
   }

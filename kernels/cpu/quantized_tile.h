@@ -2,81 +2,127 @@
 // of 8-bit weights and 16-bit activations fits 31 bits (32 * 255 * 32512 < 2^31). Then, for each
 // sub-block in order,
 //   sum = fma(offset, x_sum, fma(dot * x_scale, scale, sum))
+// whether rows are taken one vector or a pair of vectors at a time.
 // Thread-safety: pure functions.
 #pragma once
 
 #include "kernels/activations.h"
+#include "kernels/cpu/decode_common.h"
+#include "kernels/cpu/simd_pair.h"
 #include "kernels/cpu/strip_walk.h"
 
 namespace gguf_shard {
 
-template <class Simd, class Decoder>
+// Decoder: kernels/cpu/decode_common.h. kTileRows: 0 for any height.
+template <class Simd, template <class> class Decoder, uint32_t kTileRows>
 struct QuantizedTile {
   using F32 = typename Simd::F32;
-  using U32 = typename Simd::U32;
-  static constexpr uint32_t kSubColumns = Decoder::kSubColumns;
+  using Planes = BlockPlanes<kTileRows>;
+  static constexpr uint32_t kSubColumns = Decoder<Simd>::kSubColumns;
   static constexpr uint32_t kWords = kSubColumns / 4;
-
-  template <uint32_t kTokens>
-  struct Consumer {
-    const std::byte* groups[kTokens];  // of the current block
-    const std::byte* factors[kTokens];
-    F32 sums[kTokens];
-
-    template <uint32_t kSub>
-    GS_INLINE void Add(F32 scale, F32 offset, const U32 (&words)[kWords]) {
-      constexpr uint32_t kGroup = kSub * kSubColumns / 32;
-      constexpr uint32_t kPlace = kSub * kSubColumns % 32;
-      const typename Simd::template Weights<Decoder::kMaxWeight, kWords> weights(words);
-#pragma GCC unroll 8
-      for (uint32_t t = 0; t < kTokens; ++t) {
-        const auto* group = reinterpret_cast<const ActivationGroup*>(groups[t]) + kGroup;
-        const auto* factor = reinterpret_cast<const ActivationFactors*>(factors[t]) + kGroup;
-        const F32 dot = Simd::ToF32(Simd::Dot(weights, group->high + kPlace, group->low + kPlace));
-        const float x_sum = kSubColumns == 32 ? factor->sum : factor->half_sum[kPlace / 16];
-        sums[t] = Simd::MulAdd(dot * factor->scale, scale, sums[t]);
-        sums[t] = Simd::MulAdd(offset, Simd::SplatF32(x_sum), sums[t]);
-      }
-    }
-  };
+  static constexpr uint32_t kBlockWeights = Decoder<Simd>::kBlockWeights;
+  // Unusual heights of large blocks run short of registers for addresses: one vector at a time.
+  static constexpr bool kPairs = Simd::kPairs && (kTileRows != 0 || kBlockWeights == 32);
+  static constexpr uint32_t kMaxTokensAtOnce =
+      kTileRows != 0 || kBlockWeights == 32 ? Simd::kMaxTokensAtOnce : 4;
 
   template <uint32_t kTokens>
   static GS_INLINE void Page(const MatMulTask& task, uint64_t page_index, const std::byte* page,
                              uint32_t first_row, const std::byte* const (&x)[kTokens],
                              F32 (&sums)[kTokens]) {
-    constexpr size_t kGroups = Decoder::kBlockWeights / 32;
+    Consumer<Simd, kTokens> consumer;
+    for (uint32_t t = 0; t < kTokens; ++t) consumer.sums[t] = sums[t];
+    Blocks<Simd>(task, page_index, PlanesAt(task, page, first_row, 0), x, consumer);
+    for (uint32_t t = 0; t < kTokens; ++t) sums[t] = consumer.sums[t];
+  }
+
+  template <uint32_t kTokens>
+  static GS_INLINE void PagePair(const MatMulTask& task, uint64_t page_index, const std::byte* page,
+                                 uint32_t first_row, uint32_t second_row,
+                                 const std::byte* const (&x)[kTokens], F32 (&first_sums)[kTokens],
+                                 F32 (&second_sums)[kTokens]) {
+    Consumer<PairSimd<Simd>, kTokens> consumer;
+    for (uint32_t t = 0; t < kTokens; ++t) consumer.sums[t] = {first_sums[t], second_sums[t]};
+    Blocks<PairSimd<Simd>>(task, page_index,
+                           PlanesAt(task, page, first_row, second_row - first_row), x, consumer);
+    for (uint32_t t = 0; t < kTokens; ++t) {
+      first_sums[t] = consumer.sums[t].a;
+      second_sums[t] = consumer.sums[t].b;
+    }
+  }
+
+ private:
+  template <class Vectors, uint32_t kTokens>
+  struct Consumer {
+    const std::byte* groups[kTokens];  // of the current block
+    const std::byte* factors[kTokens];
+    typename Vectors::F32 sums[kTokens];
+
+    template <uint32_t kSub>
+    GS_INLINE void Add(typename Vectors::F32 scale, typename Vectors::F32 offset,
+                       const typename Vectors::U32 (&words)[kWords]) {
+      constexpr uint32_t kGroup = kSub * kSubColumns / 32;
+      constexpr uint32_t kPlace = kSub * kSubColumns % 32;
+#pragma GCC unroll 8
+      for (uint32_t t = 0; t < kTokens; ++t) {
+        const auto* group = reinterpret_cast<const ActivationGroup*>(groups[t]) + kGroup;
+        const auto* factor = reinterpret_cast<const ActivationFactors*>(factors[t]) + kGroup;
+        const auto dot = Vectors::ToF32(Vectors::template Dot<Decoder<Simd>::kMaxWeight>(
+            words, group->high + kPlace, group->low + kPlace));
+        const float x_sum = kSubColumns == 32 ? factor->sum : factor->half_sum[kPlace / 16];
+        sums[t] = Vectors::MulAdd(dot * factor->scale, scale, sums[t]);
+        sums[t] = Vectors::MulAdd(offset, Vectors::SplatF32(x_sum), sums[t]);
+      }
+      // Sub-blocks are decoded one after the other: without this, the compiler moves all loads and
+      // prefetches of a block to its start, and what is decoded early fills the stack.
+      __asm__ volatile("" ::: "memory");
+    }
+  };
+
+  static GS_INLINE Planes PlanesAt(const MatMulTask& task, const std::byte* page,
+                                   uint32_t first_row, uint32_t second_row) {
+    Planes planes;
+    planes.words = page + first_row * 4;
+    planes.shorts = page + task.short_planes_offset + first_row * task.short_bytes;
+    planes.tile_rows = task.tile_rows;
+    planes.second_row = second_row;
+    return planes;
+  }
+
+  template <class Vectors, uint32_t kTokens>
+  static GS_INLINE void Blocks(const MatMulTask& task, uint64_t page_index, Planes planes,
+                               const std::byte* const (&x)[kTokens],
+                               Consumer<Vectors, kTokens>& consumer) {
+    constexpr size_t kGroups = kBlockWeights / 32;
     const uint64_t first_block = page_index * task.tile_blocks;
     const uint64_t blocks_left = task.blocks_per_row - first_block;
     const uint32_t blocks =
         blocks_left < task.tile_blocks ? static_cast<uint32_t>(blocks_left) : task.tile_blocks;
-    Consumer<kTokens> consumer;
     for (uint32_t t = 0; t < kTokens; ++t) {
       const size_t first_group = first_block * kGroups;
       consumer.groups[t] = x[t] + first_group * sizeof(ActivationGroup);
       consumer.factors[t] = x[t] + task.x_factors_offset + first_group * sizeof(ActivationFactors);
-      consumer.sums[t] = sums[t];
     }
-    const size_t word_stride = size_t{task.tile_rows} * 4;
-    BlockPlanes planes;
-    planes.word_stride = word_stride;
-    planes.words = page + first_row * 4;
-    planes.shorts = page + task.short_planes_offset + first_row * task.short_bytes;
     for (uint32_t block = 0; block < blocks; ++block) {
-      Decoder::Decode(planes, consumer);
-      planes.words += word_stride * task.words_per_block;
+      Decoder<Vectors>::Decode(planes, consumer);
+      planes.words += planes.word_stride() * task.words_per_block;
       planes.shorts += size_t{task.tile_rows} * task.short_bytes;
       for (uint32_t t = 0; t < kTokens; ++t) {
         consumer.groups[t] += kGroups * sizeof(ActivationGroup);
         consumer.factors[t] += kGroups * sizeof(ActivationFactors);
       }
     }
-    for (uint32_t t = 0; t < kTokens; ++t) sums[t] = consumer.sums[t];
   }
 };
 
-template <class Simd, class Decoder>
+template <class Simd, template <class> class Decoder>
 void MultiplyQuantized(const MatMulTask& task) {
-  StripWalk<Simd, QuantizedTile<Simd, Decoder>>::Run(task);
+  constexpr uint32_t kUsualRows = Decoder<Simd>::kTileRows;
+  if (kUsualRows != 0 && task.tile_rows == kUsualRows) {
+    StripWalk<Simd, QuantizedTile<Simd, Decoder, kUsualRows>>::Run(task);
+  } else {
+    StripWalk<Simd, QuantizedTile<Simd, Decoder, 0>>::Run(task);
+  }
 }
 
 }  // namespace gguf_shard

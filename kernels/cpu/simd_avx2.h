@@ -10,6 +10,7 @@ namespace gguf_shard::avx2 {
 
 struct Simd : VectorBase<Simd, 8> {
   static constexpr uint32_t kMaxTokensAtOnce = 4;
+  static constexpr bool kPairs = false;  // two vectors of rows at once
 
   static GS_INLINE U32 LoadU16(const void* source) {
     return (U32)_mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(source)));
@@ -62,21 +63,12 @@ struct Simd : VectorBase<Simd, 8> {
   // A product of an unsigned byte and a signed one needs 16 bits, and vpmaddubsw adds two of them
   // with saturation. Weights up to 63 leave room: 2 * 63 * 128 < 32768; smaller ones for several
   // additions before the sums are widened. Larger weights are cut into nibbles.
-  template <uint32_t kMaxWeight, uint32_t kWords>
-  struct Weights {
-    U32 words[kWords];
-    GS_INLINE explicit Weights(const U32 (&source)[kWords]) {
-#pragma GCC unroll 8
-      for (uint32_t w = 0; w < kWords; ++w) words[w] = source[w];
-    }
-  };
-
+  //
   // sum over bytes of weight * (256 * high + low), exact.
   template <uint32_t kMaxWeight, uint32_t kWords>
-  static GS_INLINE I32 Dot(const Weights<kMaxWeight, kWords>& weights, const int8_t* high,
-                           const int8_t* low) {
-    const __m256i high_sum = PlaneDot<kMaxWeight>(weights.words, high);
-    const __m256i low_sum = PlaneDot<kMaxWeight>(weights.words, low);
+  static GS_INLINE I32 Dot(const U32 (&words)[kWords], const int8_t* high, const int8_t* low) {
+    const __m256i high_sum = PlaneDot<kMaxWeight>(words, high);
+    const __m256i low_sum = PlaneDot<kMaxWeight>(words, low);
     return (I32)_mm256_add_epi32(_mm256_slli_epi32(high_sum, 8), low_sum);
   }
 

@@ -10,6 +10,7 @@ namespace gguf_shard::avx512 {
 
 struct Simd : VectorBase<Simd, 16> {
   static constexpr uint32_t kMaxTokensAtOnce = 8;
+  static constexpr bool kPairs = true;  // two vectors of rows at once
 
   static GS_INLINE U32 LoadU16(const void* source) {
     return (U32)_mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(source)));
@@ -68,29 +69,39 @@ struct Simd : VectorBase<Simd, 16> {
     return (U32)_mm512_maskz_mov_epi8(set, _mm512_set1_epi8(16));
   }
 
-  // kWords words of four unsigned bytes to a lane, ready for products.
-  template <uint32_t kMaxWeight, uint32_t kWords>
-  struct Weights {
-    U32 words[kWords];
-    GS_INLINE explicit Weights(const U32 (&source)[kWords]) {
-#pragma GCC unroll 8
-      for (uint32_t w = 0; w < kWords; ++w) words[w] = source[w];
-    }
-  };
-
   // sum over bytes of weight * (256 * high + low), exact.
   template <uint32_t kMaxWeight, uint32_t kWords>
-  static GS_INLINE I32 Dot(const Weights<kMaxWeight, kWords>& weights, const int8_t* high,
-                           const int8_t* low) {
+  static GS_INLINE I32 Dot(const U32 (&words)[kWords], const int8_t* high, const int8_t* low) {
     __m512i high_sum = _mm512_setzero_si512();
     __m512i low_sum = _mm512_setzero_si512();
 #pragma GCC unroll 8
     for (uint32_t w = 0; w < kWords; ++w) {
-      const __m512i word = (__m512i)weights.words[w];
+      const __m512i word = (__m512i)words[w];
       high_sum = _mm512_dpbusd_epi32(high_sum, word, Broadcast(high + w * 4));
       low_sum = _mm512_dpbusd_epi32(low_sum, word, Broadcast(low + w * 4));
     }
     return (I32)_mm512_add_epi32(_mm512_slli_epi32(high_sum, 8), low_sum);
+  }
+
+  // The same for two vectors of rows, in four sums side by side.
+  template <uint32_t kWords, class Pair>
+  static GS_INLINE void DotPair(const Pair (&words)[kWords], const int8_t* high, const int8_t* low,
+                                I32* a, I32* b) {
+    __m512i high_a = _mm512_setzero_si512();
+    __m512i high_b = high_a;
+    __m512i low_a = high_a;
+    __m512i low_b = high_a;
+#pragma GCC unroll 8
+    for (uint32_t w = 0; w < kWords; ++w) {
+      const __m512i high_x = Broadcast(high + w * 4);
+      const __m512i low_x = Broadcast(low + w * 4);
+      high_a = _mm512_dpbusd_epi32(high_a, (__m512i)words[w].a, high_x);
+      high_b = _mm512_dpbusd_epi32(high_b, (__m512i)words[w].b, high_x);
+      low_a = _mm512_dpbusd_epi32(low_a, (__m512i)words[w].a, low_x);
+      low_b = _mm512_dpbusd_epi32(low_b, (__m512i)words[w].b, low_x);
+    }
+    *a = (I32)_mm512_add_epi32(_mm512_slli_epi32(high_a, 8), low_a);
+    *b = (I32)_mm512_add_epi32(_mm512_slli_epi32(high_b, 8), low_b);
   }
 
  private:

@@ -15,6 +15,19 @@
 
 namespace gguf_shard {
 
+// The planes of one block (core/tile.h), for a vector of rows or a pair of vectors. kTileRows is
+// the height of the tile where it is known in advance, else 0: with it, the places of all words are
+// constants; without it, blocks of many words run out of registers for their addresses.
+template <uint32_t kTileRows>
+struct BlockPlanes {
+  const std::byte* words;   // word 0 of the first row
+  const std::byte* shorts;  // short field of the first row
+  uint32_t tile_rows;
+  uint32_t second_row;  // from the first row to the first row of the pair's other vector
+
+  GS_INLINE size_t word_stride() const { return (kTileRows != 0 ? kTileRows : tile_rows) * 4; }
+};
+
 // `Tag` is the instruction set's Simd class: it only makes the functions' names its own.
 template <class Tag, uint32_t kLaneCount>
 struct VectorBase {
@@ -38,6 +51,37 @@ struct VectorBase {
   static GS_INLINE F32 SplatF32(float value) { return value - F32{}; }
   static GS_INLINE U32 SplatU32(uint32_t value) { return value - U32{}; }
   static GS_INLINE F32 BitsToF32(U32 bits) { return (F32)bits; }
+
+  // The first load of a word also fetches half a page ahead: the processor's own prefetchers stop
+  // at the end of a page, and pages of a run follow each other.
+  template <class Planes>
+  static GS_INLINE U32 LoadPlane(const Planes& planes, uint32_t word) {
+    const std::byte* source = planes.words + word * planes.word_stride();
+    __builtin_prefetch(source + 2048);
+    return LoadWords(source);
+  }
+  template <class Planes>
+  static GS_INLINE U32 ReloadPlane(const Planes& planes, uint32_t word) {
+    return LoadWords(planes.words + word * planes.word_stride());
+  }
+  template <class Planes>
+  static GS_INLINE F32 LoadShortF16(const Planes& planes) {
+    return Tag::LoadF16(planes.shorts);
+  }
+  // Byte `byte` of each lane, as an unsigned or a signed number.
+  static GS_INLINE F32 ByteToF32(U32 word, uint32_t byte) {
+    return Tag::ToF32((I32)(byte == 3 ? word >> 24 : word >> (8 * byte) & 255u));
+  }
+  static GS_INLINE F32 SignedByteToF32(U32 word, uint32_t byte) {
+    return Tag::ToF32((I32)(word << (24 - 8 * byte)) >> 24);
+  }
+  // 2^(e - 128) of the short bytes e; the two smallest are subnormal.
+  template <class Planes>
+  static GS_INLINE F32 LoadShortPowerOfTwo(const Planes& planes) {
+    const U32 e = Tag::LoadU8(planes.shorts);
+    const U32 subnormal = (U32)(e < 2u);
+    return BitsToF32(((e - 1u) << 23 & ~subnormal) | ((e + 1u) << 21 & subnormal));
+  }
 };
 
 }  // namespace gguf_shard

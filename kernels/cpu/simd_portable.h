@@ -9,6 +9,7 @@ namespace gguf_shard::portable {
 
 struct Simd : VectorBase<Simd, 4> {
   static constexpr uint32_t kMaxTokensAtOnce = 4;
+  static constexpr bool kPairs = false;  // two vectors of rows at once
 
   static GS_INLINE U32 LoadU16(const void* source) { return LoadWide<uint16_t>(source); }
   static GS_INLINE U32 LoadU8(const void* source) { return LoadWide<uint8_t>(source); }
@@ -55,22 +56,13 @@ struct Simd : VectorBase<Simd, 4> {
     return ((bits >> (4 * kIndex) & 15u) * 0x02040810u) & 0x10101010u;
   }
 
-  template <uint32_t kMaxWeight, uint32_t kWords>
-  struct Weights {
-    U32 words[kWords];
-    GS_INLINE explicit Weights(const U32 (&source)[kWords]) {
-      for (uint32_t w = 0; w < kWords; ++w) words[w] = source[w];
-    }
-  };
-
   // sum over bytes of weight * (256 * high + low), exact.
   template <uint32_t kMaxWeight, uint32_t kWords>
-  static GS_INLINE I32 Dot(const Weights<kMaxWeight, kWords>& weights, const int8_t* high,
-                           const int8_t* low) {
+  static GS_INLINE I32 Dot(const U32 (&words)[kWords], const int8_t* high, const int8_t* low) {
     I32 sum{};
     for (uint32_t w = 0; w < kWords; ++w) {
       for (uint32_t byte = 0; byte < 4; ++byte) {
-        const I32 weight = (I32)(weights.words[w] >> (8 * byte) & 255u);
+        const I32 weight = (I32)(words[w] >> (8 * byte) & 255u);
         sum += weight * (256 * high[w * 4 + byte] + low[w * 4 + byte]);
       }
     }

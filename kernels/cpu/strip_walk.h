@@ -1,10 +1,10 @@
 // The walk over a run of strips that all matrix kernels share.
 //
-// For every strip and every block of at most kMaxTokensAtOnce tokens, the strip's pages are visited
-// in order; in a page, the rows are taken kLanes at a time. The last vector of a tile starts at row
-// tile_rows - kLanes, so that it ends with the tile and reads no foreign bytes; rows that two
-// vectors share are computed twice, with the same result. Only tiles of fewer than kLanes rows are
-// read past their planes; those pages are copied to a padded buffer first.
+// For every strip and every block of at most Tile::kMaxTokensAtOnce tokens, the strip's pages are
+// visited in order; in a page, the rows are taken kLanes at a time. The last vector of a tile
+// starts at row tile_rows - kLanes, so that it ends with the tile and reads no foreign bytes; rows
+// that two vectors share are computed twice, with the same result. Only tiles of fewer than kLanes
+// rows are read past their planes; those pages are copied to a padded buffer first.
 //
 // A row's sum goes over pages, blocks and sub-blocks in order, in one accumulator for each token:
 // it does not depend on how tokens are grouped. Thread-safety: pure functions over a task.
@@ -18,8 +18,9 @@ namespace gguf_shard {
 inline constexpr size_t kTaskPageBytes = 4096;
 inline constexpr uint32_t kTaskMaxTileRows = 64;
 
-// `Tile` multiplies: Tile::template Page<kTokens>(task, page_index, page, first_row, x, sums) adds
-// the products of one page, for kLanes rows from first_row on, to sums[kTokens].
+// `Tile` multiplies: Tile::Page(task, page_index, page, first_row, x, sums) adds the products of
+// one page, for kLanes rows from first_row on, to sums[kTokens]. Where Simd has kPairs,
+// Tile::PagePair does two vectors at once.
 template <class Simd, class Tile>
 struct StripWalk {
   using F32 = typename Simd::F32;
@@ -40,25 +41,22 @@ struct StripWalk {
     size_t token = 0;
     while (token < task.token_count) {
       const size_t left = task.token_count - token;
-      if (Simd::kMaxTokensAtOnce >= 8 && left >= 8) {
-        Tokens<Simd::kMaxTokensAtOnce >= 8 ? 8 : 4>(task, pages, first_row, token);
-        token += 8;
+      if (Tile::kMaxTokensAtOnce >= 8 && left >= 8) {
+        token += Tokens < Tile::kMaxTokensAtOnce >= 8 ? 8 : 4 > (task, pages, first_row, token);
       } else if (left >= 4) {
-        Tokens<4>(task, pages, first_row, token);
-        token += 4;
+        token += Tokens<4>(task, pages, first_row, token);
       } else if (left >= 2) {
-        Tokens<2>(task, pages, first_row, token);
-        token += 2;
+        token += Tokens<2>(task, pages, first_row, token);
       } else {
-        Tokens<1>(task, pages, first_row, token);
-        token += 1;
+        token += Tokens<1>(task, pages, first_row, token);
       }
     }
   }
 
+  // Returns kTokens.
   template <uint32_t kTokens>
-  static void Tokens(const MatMulTask& task, const std::byte* pages, uint64_t first_row,
-                     size_t first_token) {
+  static size_t Tokens(const MatMulTask& task, const std::byte* pages, uint64_t first_row,
+                       size_t first_token) {
     const std::byte* x[kTokens];
     for (uint32_t t = 0; t < kTokens; ++t) {
       x[t] = task.x + task.tokens[first_token + t] * task.x_token_bytes;
@@ -80,9 +78,7 @@ struct StripWalk {
         __builtin_memset(padded + kTaskPageBytes, 0, 64);
         page = padded;
       }
-      for (uint32_t v = 0; v < vectors; ++v) {
-        Tile::template Page<kTokens>(task, page_index, page, FirstRow(task, v), x, sums[v]);
-      }
+      Page(task, page_index, page, vectors, x, sums);
     }
     float* y = task.y + first_token * task.y_stride + first_row;
     for (uint32_t v = 0; v < vectors; ++v) {
@@ -91,6 +87,21 @@ struct StripWalk {
         Store(y + t * task.y_stride + row, sums[v][t], rows - row);
       }
     }
+    return kTokens;
+  }
+
+  template <uint32_t kTokens>
+  static GS_INLINE void Page(const MatMulTask& task, uint64_t page_index, const std::byte* page,
+                             uint32_t vectors, const std::byte* const (&x)[kTokens],
+                             F32 (&sums)[kMaxVectors][kTokens]) {
+    uint32_t v = 0;
+    if constexpr (Tile::kPairs) {
+      for (; v + 2 <= vectors; v += 2) {
+        Tile::PagePair(task, page_index, page, FirstRow(task, v), FirstRow(task, v + 1), x, sums[v],
+                       sums[v + 1]);
+      }
+    }
+    for (; v < vectors; ++v) Tile::Page(task, page_index, page, FirstRow(task, v), x, sums[v]);
   }
 
   static GS_INLINE uint32_t FirstRow(const MatMulTask& task, uint32_t vector) {
