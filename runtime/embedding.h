@@ -29,6 +29,10 @@ class Embedding {
  private:
   void PlanRuns(std::span<const TokenId> tokens, Workspace& workspace);
   Result<void> GatherRow(TokenId token, std::span<std::byte> scratch, std::span<float> values);
+  Result<void> CopyPages(const RowPages& pages, std::span<std::byte> target);
+  // Pages are counted from the table's first page.
+  uint32_t RunOf(uint64_t page) const;
+  uint64_t OffsetInRun(uint32_t run_index, uint64_t page) const;
 
   const MapTensor& tensor_;
   Matrix table_;

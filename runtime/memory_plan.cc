@@ -119,18 +119,15 @@ class Planner {
     GS_ASSIGN(uint64_t smallest, NeededBytes(SmallestBatch(), SmallestContext()));
     smallest = std::max(smallest, process_.peak_resident_bytes + kMebibyte);
     if (limit_bytes_ >= smallest) return {};
-    if (!options_.memory_budget_bytes) {
-      // Without a budget the user decides what the machine can bear; only a hopeless request fails.
-      return {};
-    }
     const uint64_t mebibytes = DivCeil(smallest, kMebibyte);
-    return Fail(
-        Error(ErrorCode::kBudgetTooSmall,
-              fmt::format("the memory budget cannot hold this model's minimum; the smallest that "
-                          "would do is --memory-budget {}M",
-                          mebibytes))
-            .Expected(fmt::format("{} bytes", mebibytes * kMebibyte))
-            .Found(fmt::format("{} bytes", limit_bytes_)));
+    const char* subject =
+        options_.memory_budget_bytes ? "the memory budget" : "what memory this machine can spare";
+    return Fail(Error(ErrorCode::kBudgetTooSmall,
+                      fmt::format("{} cannot hold this model's minimum; the smallest that would do "
+                                  "is --memory-budget {}M",
+                                  subject, mebibytes))
+                    .Expected(fmt::format("{} bytes", mebibytes * kMebibyte))
+                    .Found(fmt::format("{} bytes", limit_bytes_)));
   }
 
   Result<void> ChooseContext() {

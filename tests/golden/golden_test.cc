@@ -148,6 +148,25 @@ TEST(GoldenTest, InTreeModelComputesTheGoldenProbabilities) {
                0.05, 4e-4);
 }
 
+TEST(GoldenTest, ASplitModelComputesWhatTheWholeOneDoes) {
+  GS_REQUIRE_TESTDATA();
+  const auto models = TestDataDir() / "models";
+  const std::string name = "stories3M-rot256-Q4_K_M";
+  const auto tokens = ReadGoldenFile(TestDataDir() / "golden" / (name + ".json")).cases[1].tokens;
+  std::vector<std::vector<float>> logits;
+  for (const auto& gguf :
+       {models / (name + ".gguf"), models / "split" / (name + "-00001-of-00003.gguf")}) {
+    const auto sharded = ShardedModel::FromFile(gguf);
+    ASSERT_TRUE(sharded) << sharded.error().ToString();
+    const auto engine = (*sharded)->Open(ExactOptions());
+    ASSERT_TRUE(engine) << engine.error().ToString();
+    const auto all = AllLogits(**engine, tokens);
+    ASSERT_TRUE(all) << all.error().ToString();
+    logits.push_back(*all);
+  }
+  EXPECT_TRUE(logits[0] == logits[1]);
+}
+
 TEST(GoldenTest, EveryGoldenFileOfTheTestDataIsTested) {
   GS_REQUIRE_TESTDATA();
   std::vector<std::string> names;
