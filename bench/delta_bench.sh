@@ -29,7 +29,7 @@ for target in "$data"/pairs/*.gguf; do
   base=$data/models/stories3M-rot256-${name#*-}.gguf
   xdelta3 -9 -f -e -s "$base" "$target" "$work/xdelta3"
   bsdiff "$base" "$target" "$work/bsdiff"
-  zstd -q -f --ultra -22 --long=27 --patch-from="$base" "$target" -o "$work/zstd"
+  zstd -q -f --ultra -22 --long=27 --patch-from="$base" "$target" -o "$work/zstd" 2>/dev/null
   best=$(for tool in xdelta3 bsdiff zstd; do size_of "$work/$tool"; done | sort -n | head -1)
   for level in fast default max; do create "$level"; done
   "$program" delta apply --quiet --base "$base" --patch "$work/max" -o "$work/out.gguf"

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "cli/model_path.h"
+#include "cli/patched_core.h"
 #include "cli/size_argument.h"
 #include "core/file.h"
 
@@ -35,6 +36,10 @@ void AddEngineArguments(CLI::App& command, EngineArguments& arguments,
   command.add_option("path", arguments.path, "CORE.sgmap, its directory, or the core beside it")
       ->required()
       ->type_name("PATH");
+  command
+      .add_option("--patch", arguments.patches,
+                  "Run the variant that this patch makes of the core; repeatable, first to last")
+      ->type_name("PATCH.sgdelta");
   AddSizeOption(
       command, "--memory-budget", arguments.memory_budget_bytes,
       "All memory of the process, for example 512M (default: what the machine can spare)");
@@ -67,7 +72,10 @@ void AddEngineArguments(CLI::App& command, EngineArguments& arguments,
 Result<std::unique_ptr<const Model>> LoadModel(const EngineArguments& arguments) {
   KeepHeapSmall();
   GS_ASSIGN(const fs::path map_path, FindMap(arguments.path));
-  return Model::Load(map_path);
+  if (arguments.patches.empty()) return Model::Load(map_path);
+  GS_ASSIGN(CoreFile variant,
+            OpenPatchedCore(map_path, {arguments.patches.begin(), arguments.patches.end()}));
+  return Model::Load(std::move(variant));
 }
 
 Result<EngineOptions> MakeEngineOptions(const EngineArguments& arguments) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/error.h"
 #include "runtime/engine.h"
@@ -14,6 +15,7 @@ namespace gguf_shard {
 
 struct EngineArguments {
   std::string path;
+  std::vector<std::string> patches;  // laid over the core, first to last
   uint64_t memory_budget_bytes = 0;
   uint64_t pool_bytes = 0;
   uint32_t threads = 0;

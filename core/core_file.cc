@@ -141,9 +141,17 @@ Result<CoreFile> CoreFile::Open(const std::filesystem::path& map_path, Caching c
   return CoreFile(std::move(*map), std::move(file), path);
 }
 
+CoreFile CoreFile::WithOverlay(CoreFile core, CoreMap map,
+                               std::shared_ptr<const PageOverlay> overlay) {
+  CoreFile overlaid(std::move(map), std::move(core.file_), std::move(core.map_path_));
+  overlaid.overlay_ = std::move(overlay);
+  return overlaid;
+}
+
 Result<void> CoreFile::ReadRaw(uint64_t first_page, std::span<std::byte> target) const {
   GS_CHECK(target.size() % kPageBytes == 0);
   GS_CHECK(first_page + target.size() / kPageBytes <= map_.core.page_count);
+  if (overlay_) return overlay_->ReadRaw(first_page, target);
   return file_.ReadAt(page_offset(first_page), target);
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -31,11 +32,24 @@ inline constexpr std::string_view kIndexTensor = "gguf_shard.index";
 // Followed by a number: pages that a patch left without an owner.
 inline constexpr std::string_view kUnusedTensorPrefix = "gguf_shard.unused.";
 
+// Pages read in place of the file's own: a patch laid over a core. Thread-safe.
+class PageOverlay {
+ public:
+  virtual ~PageOverlay() = default;
+  // Like CoreFile::ReadRaw, for every page of the overlaid map but the index.
+  virtual Result<void> ReadRaw(uint64_t first_page, std::span<std::byte> target) const = 0;
+};
+
 class CoreFile {
  public:
   // `map_path` names the map, or the directory that holds core.sgmap.
   static Result<CoreFile> Open(const std::filesystem::path& map_path,
                                Caching caching = Caching::kBuffered);
+
+  // The core that `map` describes: its pages come from the overlay, which may read them from a core
+  // of its own. `core` says where it is, for messages.
+  static CoreFile WithOverlay(CoreFile core, CoreMap map,
+                              std::shared_ptr<const PageOverlay> overlay);
 
   const CoreMap& map() const { return map_; }
   const File& file() const { return file_; }
@@ -65,6 +79,7 @@ class CoreFile {
   CoreMap map_;
   File file_;
   std::filesystem::path map_path_;
+  std::shared_ptr<const PageOverlay> overlay_;  // may be null
 };
 
 // The header of core.gguf for a map: keys, then one 1-D I8 tensor per source tensor with pages.

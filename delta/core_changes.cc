@@ -92,7 +92,8 @@ class ChangeFiller {
 
   Result<void> FillTensor(uint32_t index) {
     MapTensor& tensor = plan_.map.tensors[index];
-    if (plan_.in_place[index] && target_.KeptFrom(plan_.view_tensor[index])) {
+    if (plan_.in_place[index] &&
+        target_.IsUnchanged(plan_.view_tensor[index], 0, tensor.source_bytes)) {
       progress_.Advance(tensor.source_bytes);
       return {};
     }

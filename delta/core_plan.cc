@@ -232,7 +232,7 @@ class Planner {
     entry.source_offset = tensor.offset;
     entry.source_bytes = tensor.byte_size;
     entry.first_shard_id = plan_.map.shard_count();
-    if (!in_place || !target_.KeptFrom(index)) entry.digest = {};
+    if (!in_place || !target_.IsUnchanged(index, 0, tensor.byte_size)) entry.digest = {};
     plan_.map.tensors.push_back(std::move(entry));
     plan_.view_tensor.push_back(index);
     plan_.in_place.push_back(in_place);

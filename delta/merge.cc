@@ -4,7 +4,7 @@ namespace gguf_shard {
 
 Result<PatchStack> PatchStack::Open(const ModelView& base,
                                     const std::vector<std::filesystem::path>& patches,
-                                    bool trust_digests) {
+                                    bool trust_digests, uint64_t cache_bytes) {
   if (patches.empty()) return Fail(ErrorCode::kInvalidArgument, "no patch was given");
   PatchStack stack;
   for (const auto& path : patches) {
@@ -20,7 +20,7 @@ Result<PatchStack> PatchStack::Open(const ModelView& base,
                       .Found("content " + ToHex(reader->patch().base_digest)));
     }
     const ModelView& below = first ? base : *stack.views_.back();
-    GS_ASSIGN(auto view, PatchedView::Create(*reader, below));
+    GS_ASSIGN(auto view, PatchedView::Create(*reader, below, cache_bytes));
     stack.readers_.push_back(std::move(reader));
     stack.views_.push_back(std::move(view));
   }

@@ -19,7 +19,8 @@ class PatchStack {
   // CheckBase.
   static Result<PatchStack> Open(const ModelView& base,
                                  const std::vector<std::filesystem::path>& patches,
-                                 bool trust_digests);
+                                 bool trust_digests,
+                                 uint64_t cache_bytes = PatchedView::kDefaultCacheBytes);
 
   const PatchedView& top() const { return *views_.back(); }
   const PatchReader& top_patch() const { return *readers_.back(); }

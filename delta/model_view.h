@@ -73,6 +73,10 @@ class ModelView {
     return std::nullopt;
   }
 
+  // Whether these bytes of a tensor are, at the same place of the tensor of the same name, those of
+  // the model at the bottom: the base under all patches. True for a model without patches.
+  virtual bool IsUnchanged(uint32_t, uint64_t, uint64_t) const { return true; }
+
  protected:
   // Takes the files; lists the tensors of their headers. kMalformed when a name appears twice.
   Result<void> SetFiles(std::vector<ViewFile> files);

@@ -11,8 +11,6 @@
 namespace gguf_shard {
 namespace {
 
-constexpr uint64_t kCacheBytes = uint64_t{48} << 20;
-
 Error Wrong(std::string_view what, const std::string& tensor) {
   return Error(ErrorCode::kMalformed, std::string(what)).Tensor(tensor);
 }
@@ -50,16 +48,17 @@ Result<void> CheckBase(const Patch& patch, const ModelView& base, bool trust_dig
                   .Found("content " + ToHex(digest)));
 }
 
-PatchedView::PatchedView(const PatchReader& patch, const ModelView& base)
+PatchedView::PatchedView(const PatchReader& patch, const ModelView& base, uint64_t cache_bytes)
     : patch_(patch),
       base_(base),
       frame_parts_(patch.patch().frames.size()),
       frame_filled_(patch.patch().frames.size(), 0),
-      cache_(kCacheBytes) {}
+      cache_(cache_bytes) {}
 
 Result<std::unique_ptr<PatchedView>> PatchedView::Create(const PatchReader& patch,
-                                                         const ModelView& base) {
-  std::unique_ptr<PatchedView> view(new PatchedView(patch, base));
+                                                         const ModelView& base,
+                                                         uint64_t cache_bytes) {
+  std::unique_ptr<PatchedView> view(new PatchedView(patch, base, cache_bytes));
   GS_ASSIGN(std::vector<ViewFile> files, view->ReadFiles());
   GS_TRY(view->SetFiles(std::move(files)));
   GS_TRY(view->PlanTensors());
@@ -257,13 +256,12 @@ bool PatchedView::IsUnchanged(uint32_t tensor_index, uint64_t offset, uint64_t l
   const TensorPlan& plan = plans_[tensor_index];
   const auto same_name = base_.FindTensor(tensors_[tensor_index].name);
   if (!plan.base_tensor || plan.base_tensor != same_name) return false;
-  if (plan.kept_from) return true;
   for (const Span& span : plan.spans) {
     const bool overlaps =
         span.target_offset < offset + length && offset < span.target_offset + span.byte_size;
     if (overlaps && (span.frame || span.base_offset != span.target_offset)) return false;
   }
-  return true;
+  return base_.IsUnchanged(*plan.base_tensor, offset, length);
 }
 
 }  // namespace gguf_shard

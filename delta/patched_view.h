@@ -17,10 +17,14 @@ Result<void> CheckBase(const Patch& patch, const ModelView& base, bool trust_dig
 
 class PatchedView final : public ModelView {
  public:
+  // Decoded frames that are kept for later reads.
+  static constexpr uint64_t kDefaultCacheBytes = uint64_t{48} << 20;
+
   // `patch` and `base` must outlive the view. Checks everything about the patch that CheckBase and
   // ParseDirectory do not: the target's headers, the spans against both sides' tensors.
   static Result<std::unique_ptr<PatchedView>> Create(const PatchReader& patch,
-                                                     const ModelView& base);
+                                                     const ModelView& base,
+                                                     uint64_t cache_bytes = kDefaultCacheBytes);
 
   Result<void> ReadTensor(uint32_t tensor_index, uint64_t offset,
                           std::span<std::byte> target) const override;
@@ -29,12 +33,7 @@ class PatchedView final : public ModelView {
   std::optional<FileExtent> FindExtent(uint32_t tensor_index, uint64_t offset,
                                        uint64_t length) const override;
 
-  // The base tensor that a target tensor equals byte for byte, if the patch says so.
-  std::optional<uint32_t> KeptFrom(uint32_t tensor_index) const {
-    return plans_[tensor_index].kept_from;
-  }
-  // Whether all of [offset, offset + length) is copied from the same place of the same base tensor.
-  bool IsUnchanged(uint32_t tensor_index, uint64_t offset, uint64_t length) const;
+  bool IsUnchanged(uint32_t tensor_index, uint64_t offset, uint64_t length) const override;
 
  private:
   // A part of a frame: which bytes of which base tensor predict it.
@@ -56,7 +55,7 @@ class PatchedView final : public ModelView {
     std::vector<Span> spans;  // empty when kept
   };
 
-  PatchedView(const PatchReader& patch, const ModelView& base);
+  PatchedView(const PatchReader& patch, const ModelView& base, uint64_t cache_bytes);
   Result<std::vector<ViewFile>> ReadFiles() const;
   Result<GgufHeader> ReadHeader(const PatchFile& file) const;
   Result<void> PlanTensors();

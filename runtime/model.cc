@@ -18,6 +18,10 @@ Model::Model(CoreFile core, const Architecture& architecture, Hyperparameters hy
 
 Result<std::unique_ptr<Model>> Model::Load(const std::filesystem::path& map_path) {
   GS_ASSIGN(CoreFile core, CoreFile::Open(map_path, Caching::kDirect));
+  return Load(std::move(core));
+}
+
+Result<std::unique_ptr<Model>> Model::Load(CoreFile core) {
   Hyperparameters numbers;
   const Architecture* architecture = nullptr;
   std::unique_ptr<Tokenizer> tokenizer;

@@ -21,6 +21,9 @@ class Model {
   // operating system's page cache where the file system can.
   static Result<std::unique_ptr<Model>> Load(const std::filesystem::path& map_path);
 
+  // The same from an opened core, which may have a patch laid over it.
+  static Result<std::unique_ptr<Model>> Load(CoreFile core);
+
   const CoreFile& core() const { return core_; }
   const CoreMap& map() const { return core_.map(); }
   const Architecture& architecture() const { return *architecture_; }
