@@ -37,7 +37,7 @@ class IndependentDecoder : public testing::Test {
     NoProgress progress;
     ASSERT_TRUE(
         CreatePatch(*base_model->view, *target_model->view, dir_ / "p.sgdelta", options, progress));
-    const std::string command = "python3 '" + std::string(GS_SOURCE_DIR) +
+    const std::string command = "python3 -B '" + std::string(GS_SOURCE_DIR) +
                                 "/tests/delta/decoder.py' '" + (dir_ / "base.gguf").string() +
                                 "' '" + (dir_ / "p.sgdelta").string() + "' '" +
                                 (dir_ / "out.gguf").string() + "'";
