@@ -68,7 +68,8 @@ Result<std::unique_ptr<Atlas>> Atlas::Open(const CoreMap& map, PageSource& sourc
   GS_ASSIGN(ResidencyPlan plan, PlanResidency(map, runs, schedule, options));
   GS_ASSIGN(PagePool pool, PagePool::Allocate(plan.pool_pages));
   // The ring and the frames are written again and again, and must not fault meanwhile. An own slot
-  // is written once, by the read that fills it: touching it here would only delay the first token.
+  // is filled once, and touched by the reader just before: doing it here would only delay the first
+  // token.
   GS_TRY(pool.Touch(plan.own_pages, plan.pool_pages - plan.own_pages));
   auto atlas = std::make_unique<HostAtlas>(map, source, std::move(runs), std::move(schedule),
                                            std::move(plan), std::move(pool), options);

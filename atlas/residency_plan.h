@@ -32,7 +32,8 @@
 namespace gguf_shard {
 
 inline constexpr uint32_t kNoSlot = ~uint32_t{0};
-inline constexpr uint32_t kMaxReadPages = 256;      // 1 MiB
+inline constexpr uint32_t kMaxReadPages = 256;      // 1 MiB, into own slots
+inline constexpr uint32_t kMaxRingReadPages = 128;  // 512 KiB
 inline constexpr uint32_t kSpreadChunkPages = 256;  // pinned or streamed together
 
 struct FrameClass {
@@ -47,7 +48,7 @@ struct ResidencyPlan {
   uint32_t own_pages = 0;  // slots 0 .. own_pages - 1
   uint32_t ring_first_slot = 0;
   uint32_t ring_pages = 0;
-  uint32_t read_pages = kMaxReadPages;  // longest joined read into the ring
+  uint32_t read_pages = kMaxRingReadPages;  // longest joined read into the ring
   std::vector<FrameClass> frame_classes;
   std::vector<uint32_t> own_slot;    // by run; kNoSlot for runs without one
   std::vector<uint8_t> frame_class;  // by run: where it goes when it is used on demand
