@@ -49,21 +49,19 @@ bool Residency::ReadAheadJob(LoadJob& job, bool forced) {
                                                 : AddStreamed(job, limit, forced);
 }
 
-// Moves the cursor to the next absent run; false when there is none, or when it must wait.
+// Moves the cursor to the next run that is to be read; false when there is none before the limit.
 bool Residency::SkipPresent(uint64_t limit) {
   for (; cursor_ < limit; ++cursor_) {
-    const RunState& state = states_[schedule_.RunAt(cursor_)];
+    const uint32_t run_index = schedule_.RunAt(cursor_);
+    const RunState& state = states_[run_index];
     if (state.presence == Presence::kAbsent) {
-      if (has_own_slot(schedule_.RunAt(cursor_)) || plan_.ring_pages > 0) return true;
+      if (has_own_slot(run_index) || plan_.ring_pages > 0) return true;
       continue;  // without a ring, streamed runs are read when a Pin waits for them
     }
     if (state.place != Place::kRing) continue;
+    // Left over from a turn that was skipped, it serves this one.
     StreamRing::Entry& entry = ring_.entry(state.holder);
-    if (entry.turn >= cursor_) continue;
-    // It was read for an earlier turn. In use now, or about to be: wait until it is freed. Skipped:
-    // it serves this turn.
-    if (entry.in_use || !tracker_.IsSkipped(entry.turn)) return false;
-    entry.turn = cursor_;
+    entry.turn = std::max(entry.turn, cursor_);
   }
   return false;
 }

@@ -23,21 +23,11 @@ std::optional<uint64_t> StreamRing::Allocate(uint32_t run_index, uint32_t page_c
                                              uint64_t turn) {
   GS_CHECK(page_count > 0);
   if (RoomFor(page_count).page_count == 0) return std::nullopt;
-  if (empty()) head_slot_ = 0;
-  const uint32_t to_end = page_count_ - head_slot_;
-  if (to_end < page_count) {
-    if (to_end > 0) Push({kNoRun, head_slot_, to_end, turn, false});
-    head_slot_ = 0;
-  }
-  Push({run_index, head_slot_, page_count, turn, false});
-  head_slot_ += page_count;
-  return next_ - 1;
-}
-
-void StreamRing::Push(Entry entry) {
+  if (empty() || page_count_ - head_slot_ < page_count) head_slot_ = 0;
   GS_CHECK(next_ - tail_ < entries_.size());
-  entries_[next_ % entries_.size()] = entry;
-  ++next_;
+  entries_[next_ % entries_.size()] = {run_index, head_slot_, page_count, turn, false};
+  head_slot_ += page_count;
+  return next_++;
 }
 
 void StreamRing::Free(uint64_t ticket) {

@@ -5,8 +5,8 @@
 //        tail                         head
 //   .....|run|run|    |run|run|run|run|..........|     freed entries wait for those before them
 //
-// An entry is named by its ticket (0, 1, 2, ...). An entry never wraps: what is left at the end of
-// the slots is skipped by an entry without a run. Not thread-safe.
+// An entry is named by its ticket (0, 1, 2, ...). An entry never wraps: slots at the end that are
+// too few for the next run stay empty for a round. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ class StreamRing {
   static constexpr uint32_t kNoRun = ~uint32_t{0};
 
   struct Entry {
-    uint32_t run_index;  // kNoRun once freed, and for a skipped end
+    uint32_t run_index;  // kNoRun once freed
     uint32_t slot;       // from the start of the ring
     uint32_t page_count;
     uint64_t turn;  // the use that it was read for (atlas/schedule.h)
@@ -49,7 +49,6 @@ class StreamRing {
   const Entry* oldest() const { return empty() ? nullptr : &entries_[tail_ % entries_.size()]; }
 
  private:
-  void Push(Entry entry);
   void DropFreed();
   uint32_t tail_slot() const { return entries_[tail_ % entries_.size()].slot; }
 

@@ -54,6 +54,7 @@ TEST(Residency, SlowDiskChangesWaitsButNotReads) {
     machine.Pass(0, 240, /*fast_disk=*/false);
     machine.ExpectReadOncePerPass(pass);
   }
+  EXPECT_LE(machine.jobs(), 4 * 240u / 2) << "a waiting Pin's run is read with those that follow";
   EXPECT_EQ(PagesPinned(machine.counts()), 4 * kModelPages);
 }
 
@@ -105,6 +106,15 @@ TEST(Residency, PrefetchDistanceBoundsReadAhead) {
   EXPECT_EQ(machine.pages_read(), 3 * 256u) << "the current matrix and two more";
   machine.Pass(0, 8);
   EXPECT_EQ(machine.pages_read(), 4 * 256u);
+}
+
+TEST(Residency, ReadAheadStopsHalfAPassAhead) {
+  const SyntheticModel model = DenseModel();
+  AtlasOptions options = PoolOf(kModelPages);
+  options.prefetch_distance = 1000;
+  Machine machine(model, Range(0, 30), options);
+  machine.Drain();
+  EXPECT_EQ(machine.pages_read(), kModelPages / 2);
 }
 
 TEST(Residency, WorkersOutOfOrderCauseNoExtraReads) {
@@ -202,6 +212,20 @@ TEST(Residency, StreamingPassesDoNotSweepTheCache) {
   for (const uint32_t run : rows) machine.Use(run);
   EXPECT_EQ(machine.pages_read(), read);
   EXPECT_EQ(machine.counts().page_hits, hits + 3 * 8);
+}
+
+TEST(Residency, ScheduledRunsThatPassThroughFramesDoNotSweepTheCache) {
+  SyntheticModel model = DenseModel();
+  const uint32_t experts = model.AddMatrix("experts", 64, 4, 60);  // runs as long as the others
+  AtlasOptions options = PoolOf(4000);
+  options.prefetch_distance = 0;
+  Machine machine(model, Range(0, 30), options);
+  const uint32_t first = machine.runs().RunsOf(experts).first_run;
+  for (uint32_t i = 0; i < 8; ++i) machine.Use(first + i);
+  machine.Pass();
+  const uint64_t read = machine.pages_read();
+  for (uint32_t i = 0; i < 8; ++i) machine.Use(first + i);
+  EXPECT_EQ(machine.pages_read(), read);
 }
 
 TEST(Residency, TiedEmbeddingIsGatheredAtAnyTimeAndMultipliedInTurn) {

@@ -36,7 +36,7 @@ TEST(StreamRing, RoomAtTheStartIsUsedWhenTheEndIsTooShort) {
   EXPECT_EQ(ring.RoomFor(2).page_count, 0u);
   ring.Free(*b);
   EXPECT_EQ(ring.entry(*c).slot, 0u);
-  EXPECT_EQ(ring.oldest()->run_index, 3u) << "the skipped end is dropped with its predecessor";
+  EXPECT_EQ(ring.oldest()->run_index, 3u);
 }
 
 TEST(StreamRing, RoomComesBackInTheOrderOfAllocation) {
