@@ -12,6 +12,7 @@
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/format.h"
 #include "core/cancel.h"
 
 namespace gguf_shard {
@@ -21,7 +22,7 @@ constexpr const char* kDescription =
     "Re-shards GGUF models into verified 4 KB pages and runs them within a memory budget.";
 
 ExitCode Report(const Error& error) {
-  fmt::print(stderr, "gguf-shard: error: {}\n", error.ToString());
+  fmt::print(stderr, "gguf-shard: error: {}\n", Printable(error.ToString()));
   return ExitCodeOf(error.code());
 }
 

@@ -9,6 +9,18 @@
 
 namespace gguf_shard {
 
+std::string Printable(std::string_view text, size_t max_characters) {
+  std::string shown;
+  size_t characters = 0;
+  for (const char c : text) {
+    const bool starts_character = (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+    if (starts_character && ++characters > max_characters) return shown + "...";
+    const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
+    shown += control ? ' ' : c;
+  }
+  return shown;
+}
+
 std::string FormatBytes(uint64_t bytes) {
   constexpr std::array kUnits = {"KiB", "MiB", "GiB", "TiB"};
   if (bytes < 1024) return fmt::format("{} B", bytes);

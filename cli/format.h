@@ -4,9 +4,14 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gguf_shard {
+
+// Text from outside, for a terminal: control characters become spaces, and what is longer than
+// `max_characters` is cut between UTF-8 characters and ends in "...".
+std::string Printable(std::string_view text, size_t max_characters = SIZE_MAX);
 
 std::string FormatBytes(uint64_t bytes);          // "512 B", "3.4 MiB", "1.50 GiB"
 std::string FormatRate(double bytes_per_second);  // "1.2 GB/s", decimal as disks are sold

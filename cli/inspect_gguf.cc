@@ -16,19 +16,6 @@ using Json = nlohmann::ordered_json;
 constexpr size_t kShownElements = 8;
 constexpr size_t kShownCharacters = 72;
 
-// Cuts between UTF-8 characters; control characters would act on the terminal.
-std::string Printable(std::string_view text, size_t max_characters) {
-  std::string shown;
-  size_t characters = 0;
-  for (const char c : text) {
-    const bool starts_character = (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-    if (starts_character && ++characters > max_characters) return shown + "...";
-    const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
-    shown += control ? ' ' : c;
-  }
-  return shown;
-}
-
 // An array with at most the elements that are shown.
 GgufArray FirstElements(const GgufArray& array) {
   GgufArray head = array;
@@ -59,7 +46,7 @@ std::string PartsTable(const GgufModel& model) {
       {Align::kLeft, Align::kRight, Align::kRight, Align::kRight, Align::kRight, Align::kRight});
   table.AddRow({"file", "size", "version", "alignment", "data offset", "tensors"});
   for (const GgufPart& part : model.parts) {
-    table.AddRow({part.path.filename().string(), FormatBytes(part.file.size_bytes()),
+    table.AddRow({Printable(part.path.filename().string()), FormatBytes(part.file.size_bytes()),
                   std::to_string(part.header.version), std::to_string(part.header.alignment),
                   std::to_string(part.header.data_offset),
                   std::to_string(part.header.tensors.size())});

@@ -19,15 +19,15 @@ std::string LayoutText(const TensorLayout& layout) {
 
 std::string CoreText(const CoreMap& map) {
   std::string text;
-  text += fmt::format("core          {}\n", map.core.file);
+  text += fmt::format("core          {}\n", Printable(map.core.file));
   text += fmt::format("id            {}\n", CoreIdToHex(map.core.id));
-  text += fmt::format("architecture  {}\n", map.source.architecture);
-  text += fmt::format("name          {}\n", map.source.name);
-  text += fmt::format("quantization  {}\n", map.source.quantization);
+  text += fmt::format("architecture  {}\n", Printable(map.source.architecture));
+  text += fmt::format("name          {}\n", Printable(map.source.name));
+  text += fmt::format("quantization  {}\n", Printable(map.source.quantization));
   text += fmt::format("pages         {} of {} bytes\n", map.core.page_count, kPageBytes);
   text += fmt::format("shards        {} of {} tensors\n", map.shard_count(), map.tensors.size());
   text += fmt::format("runtime       layout {}, cache {}, prefetch {} shards\n",
-                      MemoryLayoutName(map.atlas.memory_layout), map.atlas.cache_policy,
+                      MemoryLayoutName(map.atlas.memory_layout), Printable(map.atlas.cache_policy),
                       map.atlas.prefetch_distance);
   return text;
 }
@@ -36,8 +36,8 @@ std::string SourceText(const MapSource& source) {
   TextTable table({Align::kLeft, Align::kRight, Align::kRight, Align::kLeft});
   table.AddRow({"source file", "size", "gaps kept", "sha256"});
   for (const MapSourceFile& file : source.files) {
-    table.AddRow({file.name, FormatBytes(file.byte_size), std::to_string(file.gaps.size()),
-                  ToHex(file.sha256)});
+    table.AddRow({Printable(file.name), FormatBytes(file.byte_size),
+                  std::to_string(file.gaps.size()), ToHex(file.sha256)});
   }
   return table.ToString();
 }
@@ -70,7 +70,7 @@ std::string MapTensorTable(const CoreMap& map) {
       {"tensor", "type", "shape", "layout", "zone", "experts", "first page", "pages", "overhead"});
   for (const MapTensor& tensor : map.tensors) {
     const uint64_t slices = tensor.layout.slice_count;
-    table.AddRow({tensor.name, std::string(TensorTypeName(tensor.layout.type)),
+    table.AddRow({Printable(tensor.name), std::string(TensorTypeName(tensor.layout.type)),
                   ShapeText(tensor.shape), LayoutText(tensor.layout),
                   std::string(ZoneName(tensor.zone)), slices == 1 ? "" : std::to_string(slices),
                   std::to_string(tensor.first_page), std::to_string(tensor.layout.page_count),

@@ -47,7 +47,7 @@ void PrintReport(const ShardReport& report) {
   fmt::print("{}: {} shards of {} tensors\n", report.map_path.string(), report.map.shard_count(),
              report.map.tensors.size());
   for (const MapSourceFile& file : report.map.source.files) {
-    fmt::print("{}: sha256 {}\n", file.name, ToHex(file.sha256));
+    fmt::print("{}: sha256 {}\n", Printable(file.name), ToHex(file.sha256));
   }
 }
 

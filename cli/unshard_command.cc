@@ -22,8 +22,8 @@ struct UnshardArguments {
 
 void PrintReport(const UnshardReport& report) {
   for (const UnshardedFile& file : report.files) {
-    fmt::print("{}: {}, sha256 {} as the source\n", file.path.string(), FormatBytes(file.byte_size),
-               ToHex(file.sha256));
+    fmt::print("{}: {}, sha256 {} as the source\n", Printable(file.path.string()),
+               FormatBytes(file.byte_size), ToHex(file.sha256));
   }
 }
 

@@ -57,12 +57,12 @@ std::string_view DepthText(VerifyDepth depth) {
 
 void PrintReport(const VerifyReport& report, bool quiet) {
   for (const BadPages& bad : report.bad_pages) {
-    fmt::print("{} of {}: {}{}\n", PagesText(bad.pages), bad.owner, KindText(bad.kind),
+    fmt::print("{} of {}: {}{}\n", PagesText(bad.pages), Printable(bad.owner), KindText(bad.kind),
                Comparison(bad.expected, bad.found));
   }
   for (const VerifyFault& fault : report.faults) {
-    fmt::print("{}: {}{}\n", fault.subject, fault.sentence,
-               Comparison(fault.expected, fault.found));
+    fmt::print("{}: {}{}\n", Printable(fault.subject), fault.sentence,
+               Printable(Comparison(fault.expected, fault.found)));
   }
   const auto checked = fmt::format("{} pages ({})", report.checked_page_count,
                                    FormatBytes(report.checked_page_count * kPageBytes));

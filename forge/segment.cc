@@ -61,6 +61,18 @@ Result<std::vector<Segment>> SegmentsWithPages(const CoreMap& map) {
   return segments;
 }
 
+// A hostile map may promise petabytes of zeros: they would cost time, though no memory.
+Result<void> CheckPadding(const std::vector<Segment>& segments) {
+  uint64_t padding_bytes = 0;
+  for (const Segment& segment : segments) {
+    if (segment.kind == SegmentKind::kPadding) padding_bytes += segment.source_bytes;
+  }
+  if (padding_bytes <= kMaxPaddingBytes) return {};
+  return Fail(Error(ErrorCode::kTooLarge, "the model consists of zero padding")
+                  .Expected(fmt::format("at most {} bytes of padding", kMaxPaddingBytes))
+                  .Found(padding_bytes));
+}
+
 }  // namespace
 
 Result<std::vector<Segment>> SegmentsOf(const CoreMap& map) {
@@ -88,6 +100,7 @@ Result<std::vector<Segment>> SegmentsOf(const CoreMap& map) {
     }
     pad_to(file.byte_size);
   }
+  GS_TRY(CheckPadding(segments));
   return segments;
 }
 

@@ -29,8 +29,11 @@ struct Segment {
   uint64_t first_page = 0;     // in the core; not for kPadding
 };
 
+// Zero padding that a model may have in all: no honest model comes near.
+inline constexpr uint64_t kMaxPaddingBytes = uint64_t{64} << 30;
+
 // kMalformed when tensors and gaps overlap or leave their files; kTooLarge when a strip of a tensor
-// is larger than kMaxUnitBytes.
+// is larger than kMaxUnitBytes, or the padding larger than kMaxPaddingBytes.
 Result<std::vector<Segment>> SegmentsOf(const CoreMap& map);
 
 }  // namespace gguf_shard

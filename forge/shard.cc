@@ -121,7 +121,13 @@ Result<void> CommitBoth(CoreWriter& writer, const OutputPaths& paths, const std:
 // The map as it will be read: nothing is published that this program would refuse.
 Result<std::string> SerializeChecked(const CoreMap& map) {
   std::string text = SerializeMap(map);
-  GS_TRY(ParseMap(text));
+  GS_ASSIGN(const CoreMap parsed, ParseMap(text));
+  for (size_t i = 0; i < map.source.files.size(); ++i) {
+    const std::string& name = map.source.files[i].name;
+    if (parsed.source.files[i].name == name) continue;
+    return Fail(
+        Error(ErrorCode::kUnsupported, "the model's file name is not UTF-8: rename it").File(name));
+  }
   return text;
 }
 

@@ -50,6 +50,12 @@ TEST(Format, ShowsSizesRatesAndTimes) {
   EXPECT_EQ(FormatDuration(-1), "0:00");
 }
 
+TEST(Format, MakesForeignTextSafeForATerminal) {
+  EXPECT_EQ(Printable("a\x1b[31mb\nc\x7f"), "a [31mb c ");
+  EXPECT_EQ(Printable("h\u00e9llo", 2), "h\u00e9...");
+  EXPECT_EQ(Printable("h\u00e9", 2), "h\u00e9");
+}
+
 TEST(TextTable, AlignsItsColumns) {
   TextTable table({Align::kLeft, Align::kRight});
   table.AddRow({"name", "n"});

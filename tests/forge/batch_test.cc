@@ -61,6 +61,14 @@ TEST(Segments, RefuseTensorsThatOverlapOrLeaveTheirFile) {
   EXPECT_FALSE(SegmentsOf(map).has_value());
 }
 
+TEST(Segments, RefuseAModelOfPadding) {
+  CoreMap map = PlanOf(MixedModel());
+  map.source.files.front().byte_size = uint64_t{1} << 50;
+  const auto segments = SegmentsOf(map);
+  ASSERT_FALSE(segments.has_value());
+  EXPECT_EQ(segments.error().code(), ErrorCode::kTooLarge);
+}
+
 TEST(Segments, RefuseAStripThatNoBufferCouldHold) {
   CoreMap map = PlanOf(ModelBuilder().Tensor("blk.0.attn_q.weight", kF16, {16, 16}));
   const uint64_t shape[] = {uint64_t{1} << 22, 1};

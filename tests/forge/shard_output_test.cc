@@ -81,6 +81,16 @@ TEST_F(ShardOutput, RefusesNamesThatLeaveTheDirectory) {
   EXPECT_FALSE(fs::exists(temporary_ / "out"));
 }
 
+TEST_F(ShardOutput, RefusesAModelWhoseNameNoMapCanHold) {
+  const fs::path strange = temporary_ / "caf\xE9.gguf";  // Latin-1, not UTF-8
+  fs::rename(model(), strange);
+  NoProgress progress;
+  const auto report = ShardModel(strange, options_, progress);
+  ASSERT_FALSE(report.has_value());
+  EXPECT_EQ(report.error().code(), ErrorCode::kUnsupported);
+  EXPECT_FALSE(fs::exists(temporary_ / "out"));
+}
+
 TEST_F(ShardOutput, RefusesToReplaceEitherFileUnlessForced) {
   for (const char* name : {"core.gguf", "core.sgmap"}) {
     Put(temporary_ / "out" / name, "precious");
