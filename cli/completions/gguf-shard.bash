@@ -26,6 +26,7 @@ _gguf_shard() {
     "shard:--prefetch-distance") return ;;
     "shard:--core-id") return ;;
     "unshard:-o"|"unshard:--output") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+    "run:--patch") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
     "run:--memory-budget") return ;;
     "run:--pool") return ;;
     "run:--threads") return ;;
@@ -45,6 +46,7 @@ _gguf_shard() {
     "run:--stats") _gguf_shard_files ""; return ;;
     "tokenize:-p"|"tokenize:--prompt") return ;;
     "tokenize:--file") _gguf_shard_files ""; return ;;
+    "logits:--patch") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
     "logits:--memory-budget") return ;;
     "logits:--pool") return ;;
     "logits:--threads") return ;;
@@ -56,6 +58,7 @@ _gguf_shard() {
     "logits:--top") return ;;
     "logits:-p"|"logits:--prompt") return ;;
     "logits:--tokens") return ;;
+    "perplexity:--patch") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
     "perplexity:--memory-budget") return ;;
     "perplexity:--pool") return ;;
     "perplexity:--threads") return ;;
@@ -87,10 +90,10 @@ _gguf_shard() {
     "unshard") words="-h --help -o --output -f --force --json -q --quiet" ;;
     "verify") words="-h --help --fast --full --json -q --quiet" ;;
     "inspect") words="-h --help --json" ;;
-    "run") words="-h --help --memory-budget --pool --threads --ctx --batch --kv-type --prefetch-distance -p --prompt -n --tokens --temp --top-k --top-p --min-p --repeat-penalty --repeat-window --seed --echo --stats -q --quiet" ;;
+    "run") words="-h --help --patch --memory-budget --pool --threads --ctx --batch --kv-type --prefetch-distance -p --prompt -n --tokens --temp --top-k --top-p --min-p --repeat-penalty --repeat-window --seed --echo --stats -q --quiet" ;;
     "tokenize") words="-h --help --no-bos --no-special -p --prompt --file" ;;
-    "logits") words="-h --help --memory-budget --pool --threads --ctx --batch --kv-type --prefetch-distance --greedy --top --json -p --prompt --tokens" ;;
-    "perplexity") words="-h --help --memory-budget --pool --threads --ctx --batch --kv-type --prefetch-distance --file --windows --json -q --quiet" ;;
+    "logits") words="-h --help --patch --memory-budget --pool --threads --ctx --batch --kv-type --prefetch-distance --greedy --top --json -p --prompt --tokens" ;;
+    "perplexity") words="-h --help --patch --memory-budget --pool --threads --ctx --batch --kv-type --prefetch-distance --file --windows --json -q --quiet" ;;
     "delta") words="create apply undo inspect verify merge -h --help" ;;
     "delta create") words="-h --help --base -o --output --level --threads --trust-map --force --json -q --quiet --target" ;;
     "delta apply") words="-h --help --base --patch -o --output --in-place --threads --trust-map --force -q --quiet" ;;

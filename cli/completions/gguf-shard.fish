@@ -37,6 +37,7 @@ complete -c gguf-shard -n '__fish_seen_subcommand_from inspect; and not __fish_s
 complete -c gguf-shard -n '__fish_seen_subcommand_from inspect; and not __fish_seen_subcommand_from delta' -l json -d 'Print everything as JSON'
 complete -c gguf-shard -n '__fish_seen_subcommand_from inspect; and not __fish_seen_subcommand_from delta' -F
 complete -c gguf-shard -n '__fish_seen_subcommand_from run' -s h -l help -d 'Print this help message and exit'
+complete -c gguf-shard -n '__fish_seen_subcommand_from run' -l patch -r -F -d 'Run the variant that this patch makes of the core; repeatable, first to last'
 complete -c gguf-shard -n '__fish_seen_subcommand_from run' -l memory-budget -x -d 'All memory of the process, for example 512M (default: what the machine can spare)'
 complete -c gguf-shard -n '__fish_seen_subcommand_from run' -l pool -x -d 'Memory for weight pages alone (default: what the budget leaves)'
 complete -c gguf-shard -n '__fish_seen_subcommand_from run' -l threads -x -d 'Threads that compute (default: one per CPU)'
@@ -64,6 +65,7 @@ complete -c gguf-shard -n '__fish_seen_subcommand_from tokenize' -s p -l prompt 
 complete -c gguf-shard -n '__fish_seen_subcommand_from tokenize' -l file -r -F -d 'A file whose content is one text'
 complete -c gguf-shard -n '__fish_seen_subcommand_from tokenize' -F
 complete -c gguf-shard -n '__fish_seen_subcommand_from logits' -s h -l help -d 'Print this help message and exit'
+complete -c gguf-shard -n '__fish_seen_subcommand_from logits' -l patch -r -F -d 'Run the variant that this patch makes of the core; repeatable, first to last'
 complete -c gguf-shard -n '__fish_seen_subcommand_from logits' -l memory-budget -x -d 'All memory of the process, for example 512M (default: what the machine can spare)'
 complete -c gguf-shard -n '__fish_seen_subcommand_from logits' -l pool -x -d 'Memory for weight pages alone (default: what the budget leaves)'
 complete -c gguf-shard -n '__fish_seen_subcommand_from logits' -l threads -x -d 'Threads that compute (default: one per CPU)'
@@ -78,6 +80,7 @@ complete -c gguf-shard -n '__fish_seen_subcommand_from logits' -s p -l prompt -x
 complete -c gguf-shard -n '__fish_seen_subcommand_from logits' -l tokens -x -d 'Token ids instead of a text'
 complete -c gguf-shard -n '__fish_seen_subcommand_from logits' -F
 complete -c gguf-shard -n '__fish_seen_subcommand_from perplexity' -s h -l help -d 'Print this help message and exit'
+complete -c gguf-shard -n '__fish_seen_subcommand_from perplexity' -l patch -r -F -d 'Run the variant that this patch makes of the core; repeatable, first to last'
 complete -c gguf-shard -n '__fish_seen_subcommand_from perplexity' -l memory-budget -x -d 'All memory of the process, for example 512M (default: what the machine can spare)'
 complete -c gguf-shard -n '__fish_seen_subcommand_from perplexity' -l pool -x -d 'Memory for weight pages alone (default: what the budget leaves)'
 complete -c gguf-shard -n '__fish_seen_subcommand_from perplexity' -l threads -x -d 'Threads that compute (default: one per CPU)'
