@@ -2,86 +2,15 @@
 
 #include <gtest/gtest.h>
 
-#include <barrier>
-#include <numeric>
+#include <condition_variable>
+#include <mutex>
 #include <thread>
 
 #include "atlas/fault_page_source.h"
-#include "tests/atlas/synthetic_model.h"
+#include "tests/atlas/atlas_fixture.h"
 
 namespace gguf_shard {
 namespace {
-
-constexpr uint32_t kMatrices = 16;
-constexpr uint64_t kMatrixPages = 160;
-constexpr uint64_t kScheduledPages = kMatrices * kMatrixPages;
-
-// 16 matrices of 40 strips of 4 pages, which are the schedule; a table; experts.
-class AtlasTest : public ::testing::Test {
- protected:
-  AtlasTest() : model_(MakeModel()), memory_(model_), scheduled_(kMatrices) {
-    std::iota(scheduled_.begin(), scheduled_.end(), 0);
-  }
-
-  static SyntheticModel MakeModel() {
-    SyntheticModel model;
-    for (uint32_t i = 0; i < kMatrices; ++i) model.AddMatrix("m" + std::to_string(i), 40, 4);
-    model.AddTable("table", 400, Zone::kCold);
-    model.AddMatrix("experts", 16, 6, 8);
-    return model;
-  }
-  static constexpr uint32_t kTable = kMatrices;
-  static constexpr uint32_t kExperts = kMatrices + 1;
-
-  AtlasOptions PoolOf(uint64_t pages) const {
-    AtlasOptions options;
-    options.pool_bytes = pages * kPageBytes;
-    return options;
-  }
-  uint64_t MinimumPages(const AtlasOptions& options = {}) const {
-    return Atlas::MinimumPoolBytes(model_.map(), scheduled_, options) / kPageBytes;
-  }
-  std::unique_ptr<Atlas> Open(PageSource& source, const AtlasOptions& options) const {
-    auto atlas = Atlas::Open(model_.map(), source, scheduled_, options);
-    EXPECT_TRUE(atlas) << atlas.error().ToString();
-    return std::move(*atlas);
-  }
-
-  // Pins a run and compares every byte.
-  ::testing::AssertionResult PinShowsItsPages(Atlas& atlas, uint32_t run_index) const {
-    const auto pinned = atlas.Pin(run_index);
-    if (!pinned) return ::testing::AssertionFailure() << pinned.error().ToString();
-    return ShowsItsPages(atlas.run_table().run(run_index), pinned->pages(), memory_);
-  }
-
-  // As a runtime does it: workers take the runs of a matrix by a counter, and wait for each other
-  // before the next matrix.
-  void RunPasses(Atlas& atlas, uint32_t workers, uint32_t passes,
-                 uint32_t matrices = kMatrices) const {
-    std::vector<std::atomic<uint32_t>> next(size_t{passes} * matrices);
-    std::barrier all_done(workers);
-    const auto work = [&] {
-      for (uint32_t step = 0; step < passes * matrices; ++step) {
-        const RunSpan span = atlas.run_table().RunsOf(step % matrices);
-        for (uint32_t i = next[step]++; i < span.run_count; i = next[step]++) {
-          EXPECT_TRUE(PinShowsItsPages(atlas, span.first_run + i));
-        }
-        all_done.arrive_and_wait();
-      }
-    };
-    std::vector<std::thread> threads;
-    for (uint32_t i = 0; i < workers; ++i) threads.emplace_back(work);
-    for (std::thread& thread : threads) thread.join();
-  }
-
-  SyntheticModel model_;
-  MemoryPageSource memory_;
-  std::vector<uint32_t> scheduled_;
-};
-
-uint64_t PagesPinned(const AtlasStats& stats) {
-  return stats.page_hits + stats.prefetch_covered_pages + stats.stalled_pages;
-}
 
 TEST_F(AtlasTest, EveryPageIsDeliveredFromEveryPoolSize) {
   const uint64_t minimum = MinimumPages();
@@ -94,26 +23,6 @@ TEST_F(AtlasTest, EveryPageIsDeliveredFromEveryPoolSize) {
     EXPECT_EQ(stats.pool_bytes, pages * kPageBytes);
     EXPECT_LE(stats.peak_pool_bytes, stats.pool_bytes);
     EXPECT_LE(stats.pinned_bytes + stats.ring_bytes + stats.cache_bytes, stats.pool_bytes);
-  }
-}
-
-TEST_F(AtlasTest, DelaysAndFaultsThatPassChangeNothing) {
-  for (const uint64_t pages : {MinimumPages(), uint64_t{700}, uint64_t{1700}}) {
-    FaultPlan plan;
-    plan.seed = pages;
-    plan.flip_share = 0.03;
-    plan.io_error_share = 0.002;
-    plan.short_read_share = 0.002;
-    plan.period = 2;  // the second read always helps
-    plan.delay_share = 0.3;
-    plan.max_delay = std::chrono::microseconds(300);
-    FaultPageSource source(memory_, plan);
-    const auto atlas = Open(source, PoolOf(pages));
-    RunPasses(*atlas, 4, 4);
-    EXPECT_GT(source.counts().flipped_pages, 0u);
-    EXPECT_GT(source.counts().failed_reads, 0u);
-    EXPECT_GT(atlas->Stats().retried_pages, 0u);
-    EXPECT_EQ(PagesPinned(atlas->Stats()), 4 * kScheduledPages);
   }
 }
 
@@ -215,35 +124,6 @@ TEST_F(AtlasTest, AbandonedPassesAndNewBeginningsAreServed) {
   EXPECT_EQ(PagesPinned(atlas->Stats()), (16 + 3 + 9 + 15 + 1 + 16) * kMatrixPages);
 }
 
-TEST_F(AtlasTest, BadPageIsAnErrorOfThePinThatNeedsItAndOnlyOfThat) {
-  const RunTable runs(model_.map());
-  const uint32_t bad_run = runs.RunsOf(5).first_run + 2;
-  const uint64_t bad_page = runs.run(bad_run).first_page + 1;
-  FaultPlan plan;
-  plan.pages[bad_page] = PageFault::kFlip;
-  plan.failing_reads = ~uint32_t{0};
-  for (const uint64_t pages : {MinimumPages(), uint64_t{1000}, model_.tensor_pages()}) {
-    FaultPageSource source(memory_, plan);
-    const auto atlas = Open(source, PoolOf(pages));
-    for (uint32_t run = 0; run < runs.run_count(); ++run) {
-      if (run != bad_run) {
-        EXPECT_TRUE(PinShowsItsPages(*atlas, run));
-        continue;
-      }
-      for (int attempt = 0; attempt < 2; ++attempt) {
-        const auto failed = atlas->Pin(run);
-        ASSERT_FALSE(failed);
-        EXPECT_EQ(failed.error().code(), ErrorCode::kChecksumMismatch);
-        EXPECT_EQ(failed.error().tensor(), "m5");
-        EXPECT_EQ(failed.error().page_index(), bad_page);
-        EXPECT_EQ(failed.error().file(), "synthetic.gguf");
-      }
-    }
-    source.SetPlan({});
-    EXPECT_TRUE(PinShowsItsPages(*atlas, bad_run)) << "the disk was repaired";
-  }
-}
-
 // A source whose reads wait until the test opens the gate.
 class GatedSource final : public PageSource {
  public:
@@ -319,46 +199,33 @@ TEST_F(AtlasTest, PrefetchReturnsAtOnceAndCoversTheFirstPin) {
   EXPECT_EQ(stats.page_hits, 96u);
 }
 
-// Writes rubbish first, and what is right some time later.
-class SlowlyWritingSource final : public PageSource {
- public:
-  explicit SlowlyWritingSource(PageSource& below) : below_(below) {}
-  Result<void> Read(uint64_t first_page, std::span<std::byte> target) override {
-    std::fill(target.begin(), target.end(), std::byte{0xee});
-    std::this_thread::sleep_for(std::chrono::microseconds(200));
-    return below_.Read(first_page, target);
-  }
-  std::string Describe() const override { return "slowly writing"; }
-
- private:
-  PageSource& below_;
-};
-
-TEST_F(AtlasTest, NoPageIsShownBeforeItIsThere) {
-  SlowlyWritingSource source(memory_);
-  const auto atlas = Open(source, PoolOf(500));
-  RunPasses(*atlas, 4, 3);
-}
-
-TEST_F(AtlasTest, ClosingDuringReadAheadWaitsForTheReadsAndNoMore) {
-  for (int i = 0; i < 20; ++i) {
-    SlowlyWritingSource source(memory_);
-    const auto atlas = Open(source, PoolOf(1500));
-    if (i % 2 == 0) {
-      EXPECT_TRUE(PinShowsItsPages(*atlas, static_cast<uint32_t>(i)));
+TEST_F(AtlasTest, RoomThatIsGivenBackIsFilledWithoutAnotherPin) {
+  AtlasOptions options = PoolOf(1400);
+  options.concurrent_pins = 64;
+  const auto atlas = Open(memory_, options);
+  ASSERT_GT(atlas->Stats().ring_bytes, 0u);
+  const auto wait_for_quiet = [&] {
+    uint64_t before = ~uint64_t{0};
+    for (uint64_t now = atlas->Stats().bytes_read; now != before;) {
+      before = now;
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      now = atlas->Stats().bytes_read;
     }
+    return before;
+  };
+  wait_for_quiet();
+  std::vector<PinnedRun> held;
+  for (uint32_t run = 0; run < 40; ++run) {
+    auto pinned = atlas->Pin(run);
+    ASSERT_TRUE(pinned);
+    held.push_back(std::move(*pinned));
   }
-}
-
-TEST_F(AtlasTest, ClosingWhileEveryReadFailsIsSafe) {
-  for (int i = 0; i < 10; ++i) {
-    FaultPageSource source(memory_, {.io_error_share = 1, .failing_reads = ~uint32_t{0}});
-    const auto atlas = Open(source, PoolOf(1500));
-    const auto failed = atlas->Pin(7);
-    ASSERT_FALSE(failed);
-    EXPECT_EQ(failed.error().code(), ErrorCode::kIo);
-    EXPECT_EQ(failed.error().tensor(), model_.map().tensors[0].name);
+  const uint64_t read = wait_for_quiet();
+  held.clear();
+  for (int i = 0; i < 4000 && atlas->Stats().bytes_read == read; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
+  EXPECT_GT(atlas->Stats().bytes_read, read);
 }
 
 TEST_F(AtlasTest, HandleMovesItsPinAlong) {

@@ -57,6 +57,8 @@ class Machine {
   }
   size_t jobs_in_flight() const { return in_flight_.size(); }
 
+  const LoadJob& newest_job() const { return in_flight_.back(); }
+
   bool TakeJob() {
     LoadJob job;
     const bool may = residency_.MayHaveJob();

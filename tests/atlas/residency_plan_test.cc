@@ -212,7 +212,7 @@ TEST(ResidencyPlan, ExpertsGetAllThatTheDensePartLeaves) {
   for (int layer = 0; layer < 8; ++layer) {
     dense.push_back(model.AddMatrix("attention", 100, 4));
     experts.push_back(model.AddMatrix("up", 64, 8, 16));
-    experts.push_back(model.AddMatrix("down", 12, 40, 16));
+    experts.push_back(model.AddMatrix("down", 5, 40, 16));
   }
   const Planned planned = Plan(model, dense, PoolOf(40000));
   const ResidencyPlan& plan = planned.plan;

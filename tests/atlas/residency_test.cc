@@ -108,6 +108,21 @@ TEST(Residency, PrefetchDistanceBoundsReadAhead) {
   EXPECT_EQ(machine.pages_read(), 4 * 256u);
 }
 
+TEST(Residency, WaitingPinIsServedByTheVeryNextJob) {
+  const SyntheticModel model = DenseModel();
+  Machine machine(model, Range(0, 30), PoolOf(1000));
+  for (uint32_t i = 0; i < 480; ++i) {
+    const uint32_t run = machine.schedule().RunAt(i);
+    if (!machine.residency().Pin(run)) {
+      ASSERT_TRUE(machine.TakeJob());
+      EXPECT_TRUE(std::ranges::count(machine.newest_job().runs, run)) << i;
+      machine.EndJob();
+    }
+    machine.ExpectShown(run);
+    machine.residency().Unpin(run);
+  }
+}
+
 TEST(Residency, ReadAheadStopsHalfAPassAhead) {
   const SyntheticModel model = DenseModel();
   AtlasOptions options = PoolOf(kModelPages);
@@ -149,19 +164,21 @@ TEST(Residency, WorkersOutOfOrderCauseNoExtraReads) {
 
 TEST(Residency, AbandonedPassCostsAtMostTheRingAndRecovers) {
   const SyntheticModel model = DenseModel();
-  Machine machine(model, Range(0, 30), PoolOf(3600));
-  machine.Drain();
-  machine.Pass();
-  const uint64_t streamed_pages = machine.plan().streamed_pages;
-  uint64_t stalled_pages = 0;
-  for (const uint32_t stop : {37u, 120u, 200u, 225u}) {
-    machine.Pass(0, stop);
-    const uint64_t read = machine.pages_read();
+  for (const uint64_t pool_pages : {1000u, 3600u, 7300u}) {
+    Machine machine(model, Range(0, 30), PoolOf(pool_pages));
+    machine.Drain();
     machine.Pass();
-    EXPECT_LE(machine.pages_read() - read, streamed_pages + machine.plan().ring_pages) << stop;
-    // The first run may come as a surprise, the others may not.
-    EXPECT_LE(machine.counts().stalled_pages - stalled_pages, machine.runs().max_run_pages());
-    stalled_pages = machine.counts().stalled_pages;
+    const uint64_t streamed_pages = machine.plan().streamed_pages;
+    uint64_t stalled_pages = 0;
+    for (const uint32_t stop : {37u, 120u, 200u, 225u}) {
+      machine.Pass(0, stop);
+      const uint64_t read = machine.pages_read();
+      machine.Pass();
+      EXPECT_LE(machine.pages_read() - read, streamed_pages + machine.plan().ring_pages) << stop;
+      // The first run may come as a surprise, the others may not.
+      EXPECT_LE(machine.counts().stalled_pages - stalled_pages, machine.runs().max_run_pages());
+      stalled_pages = machine.counts().stalled_pages;
+    }
   }
 }
 
