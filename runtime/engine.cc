@@ -41,7 +41,10 @@ Result<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<const Model> model,
   const uint64_t minimum_pool_bytes =
       Atlas::MinimumPoolBytes(model->map(), schedule, atlas_options);
   GS_ASSIGN(const ProcessMemory process, ReadProcessMemory());
-  GS_ASSIGN(const uint64_t available_bytes, AvailableMemoryBytes());
+  uint64_t available_bytes = 0;
+  if (!options.memory_budget_bytes) {
+    GS_ASSIGN(available_bytes, AvailableMemoryBytes());
+  }
   GS_ASSIGN(const MemoryPlan plan,
             PlanMemory(*model, options, process, available_bytes, minimum_pool_bytes));
   std::unique_ptr<Engine> engine(new Engine(std::move(model), plan));

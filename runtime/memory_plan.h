@@ -46,7 +46,8 @@ struct MemoryPlan {
   uint64_t pool_bytes = 0;       // weight pages
 };
 
-// kBudgetTooSmall names the smallest budget that would do. `minimum_pool_bytes` is the atlas's.
+// kBudgetTooSmall names the smallest budget that would do. `available_bytes` is what the machine
+// can spare, for options without a budget; `minimum_pool_bytes` is the atlas's.
 Result<MemoryPlan> PlanMemory(const Model& model, const EngineOptions& options,
                               const ProcessMemory& process, uint64_t available_bytes,
                               uint64_t minimum_pool_bytes);
