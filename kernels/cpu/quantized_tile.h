@@ -117,7 +117,7 @@ struct QuantizedTile {
 
 template <class Simd, template <class> class Decoder>
 void MultiplyQuantized(const MatMulTask& task) {
-  constexpr uint32_t kUsualRows = Decoder<Simd>::kTileRows;
+  constexpr uint32_t kUsualRows = Simd::kUsualTiles ? Decoder<Simd>::kTileRows : 0;
   if (kUsualRows != 0 && task.tile_rows == kUsualRows) {
     StripWalk<Simd, QuantizedTile<Simd, Decoder, kUsualRows>>::Run(task);
   } else {

@@ -10,7 +10,8 @@ namespace gguf_shard::avx2 {
 
 struct Simd : VectorBase<Simd, 8> {
   static constexpr uint32_t kMaxTokensAtOnce = 4;
-  static constexpr bool kPairs = false;  // two vectors of rows at once
+  static constexpr bool kUsualTiles = true;  // kernels of their own for usual tile heights
+  static constexpr bool kPairs = false;      // two vectors of rows at once
 
   static GS_INLINE U32 LoadU16(const void* source) {
     return (U32)_mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(source)));

@@ -10,7 +10,8 @@ namespace gguf_shard::avx512 {
 
 struct Simd : VectorBase<Simd, 16> {
   static constexpr uint32_t kMaxTokensAtOnce = 8;
-  static constexpr bool kPairs = true;  // two vectors of rows at once
+  static constexpr bool kUsualTiles = true;  // kernels of their own for usual tile heights
+  static constexpr bool kPairs = true;       // two vectors of rows at once
 
   static GS_INLINE U32 LoadU16(const void* source) {
     return (U32)_mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(source)));

@@ -9,7 +9,8 @@ namespace gguf_shard::portable {
 
 struct Simd : VectorBase<Simd, 4> {
   static constexpr uint32_t kMaxTokensAtOnce = 4;
-  static constexpr bool kPairs = false;  // two vectors of rows at once
+  static constexpr bool kUsualTiles = false;  // kernels of their own for usual tile heights
+  static constexpr bool kPairs = false;       // two vectors of rows at once
 
   static GS_INLINE U32 LoadU16(const void* source) { return LoadWide<uint16_t>(source); }
   static GS_INLINE U32 LoadU8(const void* source) { return LoadWide<uint8_t>(source); }
@@ -56,9 +57,10 @@ struct Simd : VectorBase<Simd, 4> {
     return ((bits >> (4 * kIndex) & 15u) * 0x02040810u) & 0x10101010u;
   }
 
-  // sum over bytes of weight * (256 * high + low), exact.
+  // sum over bytes of weight * (256 * high + low), exact. Not inlined: there are hundreds of uses.
   template <uint32_t kMaxWeight, uint32_t kWords>
-  static GS_INLINE I32 Dot(const U32 (&words)[kWords], const int8_t* high, const int8_t* low) {
+  static __attribute__((noinline)) I32 Dot(const U32 (&words)[kWords], const int8_t* high,
+                                           const int8_t* low) {
     I32 sum{};
     for (uint32_t w = 0; w < kWords; ++w) {
       for (uint32_t byte = 0; byte < 4; ++byte) {
