@@ -15,7 +15,7 @@
 namespace gguf_shard {
 namespace {
 
-constexpr unsigned kLoadThreads = 2;
+constexpr unsigned kLoadThreads = 3;
 constexpr unsigned kMaxWorkThreads = 32;
 // Pages of a batch are rarely more than a twentieth above its source.
 constexpr uint64_t kStandardBufferBytes = 2 * kBatchBytes + (uint64_t{384} << 10);
@@ -169,6 +169,12 @@ class Pipeline {
 };
 
 }  // namespace
+
+uint64_t DefaultPipelineBudgetBytes() {
+  constexpr uint64_t kWaitingBatches = 4;
+  const uint64_t batches = kLoadThreads + WorkThreads() + kWaitingBatches;
+  return std::min(batches * kStandardBufferBytes, kMaxPipelineBudgetBytes);
+}
 
 Result<void> RunPipeline(const PipelineStages& stages, uint64_t budget_bytes) {
   return Pipeline(stages, budget_bytes).Run();

@@ -20,8 +20,11 @@
 
 namespace gguf_shard {
 
-// Memory for buffers; everything else a job needs is small.
-inline constexpr uint64_t kPipelineBudgetBytes = uint64_t{96} << 20;
+// Memory for buffers; everything else a job needs is small. The default is a buffer for every
+// thread and a few to wait in the queues: more would only push batches out of the processor's cache
+// before their next stage.
+inline constexpr uint64_t kMaxPipelineBudgetBytes = uint64_t{160} << 20;
+uint64_t DefaultPipelineBudgetBytes();
 
 // A batch on its way. The buffer is cut in two: pages, then room for the source bytes with a page
 // to spare on either side. The source bytes lie in it as they lie in their file, relative to page
@@ -42,6 +45,6 @@ struct PipelineStages {
 };
 
 Result<void> RunPipeline(const PipelineStages& stages,
-                         uint64_t budget_bytes = kPipelineBudgetBytes);
+                         uint64_t budget_bytes = DefaultPipelineBudgetBytes());
 
 }  // namespace gguf_shard

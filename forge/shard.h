@@ -26,8 +26,8 @@ struct ShardOptions {
   LayoutPolicy layout = LayoutPolicy::kAuto;
   uint32_t prefetch_distance = 8;  // the map's default for the runtime, in shards
   Overwrite overwrite = Overwrite::kRefuse;
-  std::optional<CoreId> core_id;                 // random when not given
-  uint64_t buffer_bytes = kPipelineBudgetBytes;  // memory for data on its way
+  std::optional<CoreId> core_id;                         // random when not given
+  uint64_t buffer_bytes = DefaultPipelineBudgetBytes();  // memory for data on its way
 };
 
 struct ShardReport {

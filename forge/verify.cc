@@ -79,11 +79,11 @@ Result<void> CheckPages(const PageReader& reader, PageRange range, FaultList& fa
   PageRangeCursor cursor(range);
   PipelineStages stages;
   stages.next = [&cursor] { return cursor.Next(); };
-  stages.load = [](BatchWork&) -> Result<void> { return {}; };
-  stages.work = [&](BatchWork& work) -> Result<void> {
+  stages.load = [&](BatchWork& work) -> Result<void> {
     faults.Add(reader.Read(work.batch.pieces.front().first_page, work.pages));
     return {};
   };
+  stages.work = [](BatchWork&) -> Result<void> { return {}; };
   stages.finish = [&take](BatchWork& work) -> Result<void> {
     take(work.pages);
     return {};

@@ -59,7 +59,7 @@ TEST(Memory, ShardingStaysWithinItsBuffers) {
     const auto report = VerifyCore(temporary / "out", VerifyDepth::kFull, progress);
     return report.has_value() && report->intact();
   });
-  EXPECT_LT(verify_bytes - idle_bytes, kPipelineBudgetBytes + (uint64_t{16} << 20));
+  EXPECT_LT(verify_bytes - idle_bytes, DefaultPipelineBudgetBytes() + (uint64_t{16} << 20));
 }
 
 }  // namespace
