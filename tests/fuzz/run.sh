@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the fuzz preset (clang) and runs every target, one after the other:
-#   tests/fuzz/run.sh [SECONDS] [--keep]     SECONDS for each target, 60 when left out
+# Builds the fuzz preset (clang) and runs the targets named, or all, one after the other:
+#   tests/fuzz/run.sh [SECONDS] [--keep] [TARGET ...]     SECONDS for each, 60 when left out
 # New inputs stay in build/fuzz/found; --keep minimises them with the committed corpora and puts the
 # result in tests/fuzz/corpus. A finding is written to build/fuzz/findings, shown, and ends the
 # script with an error.
@@ -9,20 +9,27 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 seconds=60
 keep=no
+targets=()
 for argument in "$@"; do
-  case $argument in
-    --keep) keep=yes ;;
-    *[!0-9]* | '') echo "usage: tests/fuzz/run.sh [SECONDS] [--keep]" >&2; exit 2 ;;
-    *) seconds=$argument ;;
-  esac
+  if [[ $argument == --keep ]]; then
+    keep=yes
+  elif [[ $argument =~ ^[0-9]+$ ]]; then
+    seconds=$argument
+  elif [[ -e tests/fuzz/${argument}_fuzz.cc ]]; then
+    targets+=("$argument")
+  else
+    echo "usage: tests/fuzz/run.sh [SECONDS] [--keep] [TARGET ...]" >&2
+    exit 2
+  fi
 done
 
 build=${GS_FUZZ_BUILD:-build/fuzz}
 cmake --preset fuzz -B "$build" >/dev/null
-targets=()
-for source in tests/fuzz/*_fuzz.cc; do
-  targets+=("$(basename "$source" _fuzz.cc)")
-done
+if [[ ${#targets[@]} == 0 ]]; then
+  for source in tests/fuzz/*_fuzz.cc; do
+    targets+=("$(basename "$source" _fuzz.cc)")
+  done
+fi
 cmake --build "$build" --target "${targets[@]/%/_fuzz}"
 
 # The file name ending of a target's corpus: libFuzzer gives none.
@@ -30,6 +37,7 @@ ending_of() {
   case $1 in
     map) echo sgmap ;;
     tokenizer) echo gguf ;;
+    delta) echo directory ;;
     *) echo "$1" ;;
   esac
 }
