@@ -2,16 +2,27 @@
 #include <cstdlib>
 #include <optional>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include "kernels/matmul.h"
 
 namespace gguf_shard {
 namespace {
 
+#if defined(__x86_64__)
+// clang 14 has no name for it in __builtin_cpu_supports.
+bool HasF16c() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
+
 bool HasAvx2() {
 #if defined(__x86_64__)
   // The compiler's runtime also asks the operating system whether it saves the wide registers.
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("f16c");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && HasF16c();
 #else
   return false;
 #endif
