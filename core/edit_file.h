@@ -45,6 +45,13 @@ Result<void> RenameDurably(const std::filesystem::path& from, const std::filesys
 // Removing what does not exist is a success.
 Result<void> RemoveDurably(const std::filesystem::path& path);
 
+// A second name for a file (a hard link). Not synced: whoever renames next in that folder does
+// that.
+Result<void> LinkFile(const std::filesystem::path& from, const std::filesystem::path& to);
+
+// The folder and those above it; one that exists is a success.
+Result<void> MakeDirectories(const std::filesystem::path& directory);
+
 // Copies a range inside the kernel, sharing its blocks where the file system can (reflink). False
 // when the kernel cannot copy between these files: nothing was written then.
 Result<bool> CopyRange(const File& source, uint64_t source_offset, OutputFile& target,

@@ -40,35 +40,35 @@ std::string_view ErrorCodeName(ErrorCode code) {
   return "unknown";
 }
 
-Error&& Error::File(std::string path) && {
+Error Error::File(std::string path) && {
   file_ = std::move(path);
   return std::move(*this);
 }
-Error&& Error::Tensor(std::string name) && {
+Error Error::Tensor(std::string name) && {
   tensor_ = std::move(name);
   return std::move(*this);
 }
-Error&& Error::Page(uint64_t page_index) && {
+Error Error::Page(uint64_t page_index) && {
   page_index_ = page_index;
   return std::move(*this);
 }
-Error&& Error::Offset(uint64_t byte_offset) && {
+Error Error::Offset(uint64_t byte_offset) && {
   byte_offset_ = byte_offset;
   return std::move(*this);
 }
-Error&& Error::Expected(std::string value) && {
+Error Error::Expected(std::string value) && {
   expected_ = std::move(value);
   return std::move(*this);
 }
-Error&& Error::Expected(uint64_t value) && {
+Error Error::Expected(uint64_t value) && {
   expected_ = std::to_string(value);
   return std::move(*this);
 }
-Error&& Error::Found(std::string value) && {
+Error Error::Found(std::string value) && {
   found_ = std::move(value);
   return std::move(*this);
 }
-Error&& Error::Found(uint64_t value) && {
+Error Error::Found(uint64_t value) && {
   found_ = std::to_string(value);
   return std::move(*this);
 }

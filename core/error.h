@@ -41,15 +41,16 @@ class Error {
  public:
   Error(ErrorCode code, std::string sentence) : code_(code), sentence_(std::move(sentence)) {}
 
-  // Each names one circumstance; chainable on a temporary.
-  Error&& File(std::string path) &&;
-  Error&& Tensor(std::string name) &&;
-  Error&& Page(uint64_t page_index) &&;
-  Error&& Offset(uint64_t byte_offset) &&;
-  Error&& Expected(std::string value) &&;
-  Error&& Expected(uint64_t value) &&;
-  Error&& Found(std::string value) &&;
-  Error&& Found(uint64_t value) &&;
+  // Each names one circumstance; chainable on a temporary. By value, so that
+  // `error = std::move(error).Offset(n)` is no self-move.
+  Error File(std::string path) &&;
+  Error Tensor(std::string name) &&;
+  Error Page(uint64_t page_index) &&;
+  Error Offset(uint64_t byte_offset) &&;
+  Error Expected(std::string value) &&;
+  Error Expected(uint64_t value) &&;
+  Error Found(std::string value) &&;
+  Error Found(uint64_t value) &&;
 
   ErrorCode code() const { return code_; }
   const std::string& sentence() const { return sentence_; }

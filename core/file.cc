@@ -7,76 +7,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "core/check.h"
+#include "core/file_io.h"
+#include "core/file_operations.h"
 
 namespace gguf_shard {
-namespace {
-
-Error SystemError(std::string_view what, const std::filesystem::path& path, int error_number) {
-  ErrorCode code = ErrorCode::kIo;
-  if (error_number == ENOENT) code = ErrorCode::kNotFound;
-  if (error_number == EEXIST) code = ErrorCode::kAlreadyExists;
-  if (error_number == ENOSPC || error_number == EDQUOT) code = ErrorCode::kNoSpace;
-  return Error(code, fmt::format("cannot {}: {}", what, std::strerror(error_number)))
-      .File(path.string());
-}
-
-std::filesystem::path DirectoryOf(const std::filesystem::path& path) {
-  const auto parent = path.parent_path();
-  return parent.empty() ? std::filesystem::path(".") : parent;
-}
-
-Result<void> SyncDirectory(const std::filesystem::path& directory) {
-  const int descriptor = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return Fail(SystemError("open the directory", directory, errno));
-  const int status = fsync(descriptor);
-  const int error_number = errno;
-  close(descriptor);
-  // Some file systems cannot sync a directory; their renames are durable by other means.
-  if (status != 0 && error_number != EINVAL) {
-    return Fail(SystemError("sync the directory", directory, error_number));
-  }
-  return {};
-}
-
-Result<void> ReadExactly(int descriptor, const std::filesystem::path& path, uint64_t offset,
-                         std::span<std::byte> target) {
-  const uint64_t requested_bytes = target.size();
-  const uint64_t start_offset = offset;
-  while (!target.empty()) {
-    const ssize_t got = pread(descriptor, target.data(), target.size(), static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Fail(SystemError("read", path, errno));
-    if (got == 0) {
-      return Fail(Error(ErrorCode::kTruncated, "the file ends before the bytes that are needed")
-                      .File(path.string())
-                      .Offset(start_offset)
-                      .Expected(requested_bytes)
-                      .Found(requested_bytes - target.size()));
-    }
-    offset += static_cast<uint64_t>(got);
-    target = target.subspan(static_cast<size_t>(got));
-  }
-  return {};
-}
-
-Result<void> WriteExactly(int descriptor, const std::filesystem::path& path, uint64_t offset,
-                          std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t put = pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return Fail(SystemError("write", path, errno));
-    offset += static_cast<uint64_t>(put);
-    bytes = bytes.subspan(static_cast<size_t>(put));
-  }
-  return {};
-}
-
-}  // namespace
-
 File::File(int descriptor, bool direct, uint64_t size_bytes, std::filesystem::path path)
     : descriptor_(descriptor), direct_(direct), size_bytes_(size_bytes), path_(std::move(path)) {}
 
@@ -95,22 +32,23 @@ File& File::operator=(File&& other) noexcept {
 }
 
 File::~File() {
-  if (descriptor_ >= 0) close(descriptor_);
+  if (descriptor_ >= 0) CurrentFileOperations().Close(descriptor_);
 }
 
 Result<File> File::OpenRead(const std::filesystem::path& path, Caching caching) {
   int descriptor = -1;
   bool direct = false;
   if (caching == Caching::kDirect) {
-    descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
+    descriptor = CurrentFileOperations().Open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT, 0);
     direct = descriptor >= 0;
   }
-  if (descriptor < 0) descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0)
+    descriptor = CurrentFileOperations().Open(path.c_str(), O_RDONLY | O_CLOEXEC, 0);
   if (descriptor < 0) return Fail(SystemError("open the file", path, errno));
 
   struct stat status {};
   if (fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
-    close(descriptor);
+    CurrentFileOperations().Close(descriptor);
     return Fail(Error(ErrorCode::kInvalidArgument, "not a regular file").File(path.string()));
   }
   return File(descriptor, direct, static_cast<uint64_t>(status.st_size), path);
@@ -176,11 +114,11 @@ OutputFile& OutputFile::operator=(OutputFile&& other) noexcept {
 OutputFile::~OutputFile() { Discard(); }
 
 void OutputFile::Discard() {
-  if (direct_descriptor_ >= 0) close(direct_descriptor_);
+  if (direct_descriptor_ >= 0) CurrentFileOperations().Close(direct_descriptor_);
   direct_descriptor_ = -1;
-  if (descriptor_ >= 0) close(descriptor_);
+  if (descriptor_ >= 0) CurrentFileOperations().Close(descriptor_);
   descriptor_ = -1;
-  if (!temporary_path_.empty()) unlink(temporary_path_.c_str());
+  if (!temporary_path_.empty()) CurrentFileOperations().Unlink(temporary_path_.c_str());
   temporary_path_.clear();
 }
 
@@ -195,19 +133,22 @@ Result<OutputFile> OutputFile::Create(const std::filesystem::path& path, Overwri
   const std::filesystem::path directory = DirectoryOf(path);
   // An unnamed file gets its name through /proc, which a bare chroot may lack.
   if (access("/proc/self/fd", X_OK) == 0) {
-    output.descriptor_ = open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644);
+    output.descriptor_ =
+        CurrentFileOperations().Open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644);
     if (output.descriptor_ >= 0) {
       const std::string self = fmt::format("/proc/self/fd/{}", output.descriptor_);
-      output.direct_descriptor_ = open(self.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC);
+      output.direct_descriptor_ =
+          CurrentFileOperations().Open(self.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC, 0);
       return output;
     }
   }
 
   std::string pattern = (directory / ("." + path.filename().string() + ".XXXXXX")).string();
-  output.descriptor_ = mkostemp(pattern.data(), O_CLOEXEC);
+  output.descriptor_ = CurrentFileOperations().MakeTemporary(pattern.data());
   if (output.descriptor_ < 0) return Fail(SystemError("create a file beside", path, errno));
   output.temporary_path_ = pattern;
-  output.direct_descriptor_ = open(pattern.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC);
+  output.direct_descriptor_ =
+      CurrentFileOperations().Open(pattern.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC, 0);
   fchmod(output.descriptor_, 0644);
   return output;
 }
@@ -227,7 +168,8 @@ Result<void> OutputFile::WriteDirectAt(uint64_t offset, std::span<const std::byt
 
 Result<void> OutputFile::Reserve(uint64_t size_bytes) {
   if (size_bytes == 0) return {};
-  if (fallocate(descriptor_, 0, 0, static_cast<off_t>(size_bytes)) == 0) return {};
+  if (CurrentFileOperations().Allocate(descriptor_, 0, static_cast<off_t>(size_bytes)) == 0)
+    return {};
   if (errno == EOPNOTSUPP || errno == ENOSYS) return {};
   return Fail(SystemError("reserve disk space for", path_, errno));
 }
@@ -242,7 +184,8 @@ Result<void> OutputFile::ReadAt(uint64_t offset, std::span<std::byte> target) co
 }
 
 Result<void> OutputFile::Sync() {
-  if (fsync(descriptor_) != 0) return Fail(SystemError("sync", path_, errno));
+  if (CurrentFileOperations().Sync(descriptor_) != 0)
+    return Fail(SystemError("sync", path_, errno));
   return {};
 }
 
@@ -251,22 +194,22 @@ Result<void> OutputFile::Commit() {
   GS_TRY(Sync());
   if (temporary_path_.empty()) {
     // An unnamed file cannot replace another in one step: it first gets a temporary name.
-    const std::string self = fmt::format("/proc/self/fd/{}", descriptor_);
     const std::filesystem::path temporary =
         DirectoryOf(path_) / fmt::format(".{}.{}", path_.filename().string(), getpid());
-    unlink(temporary.c_str());
-    if (linkat(AT_FDCWD, self.c_str(), AT_FDCWD, temporary.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+    CurrentFileOperations().Unlink(temporary.c_str());
+    if (CurrentFileOperations().LinkDescriptor(descriptor_, temporary.c_str()) != 0) {
       return Fail(SystemError("name", path_, errno));
     }
     temporary_path_ = temporary;
   }
-  // A plain rename would replace a file that appeared meanwhile; link() refuses.
+  // A plain rename would replace a file that appeared meanwhile; CurrentFileOperations().Link()
+  // refuses.
   if (overwrite_ == Overwrite::kAllow) {
-    if (rename(temporary_path_.c_str(), path_.c_str()) != 0) {
+    if (CurrentFileOperations().Rename(temporary_path_.c_str(), path_.c_str()) != 0) {
       return Fail(SystemError("rename to", path_, errno));
     }
     temporary_path_.clear();
-  } else if (link(temporary_path_.c_str(), path_.c_str()) != 0) {
+  } else if (CurrentFileOperations().Link(temporary_path_.c_str(), path_.c_str()) != 0) {
     return Fail(SystemError("name", path_, errno));
   }
   Discard();

@@ -1,0 +1,78 @@
+#include "core/file_io.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "core/file_operations.h"
+
+namespace gguf_shard {
+
+Error SystemError(std::string_view what, const std::filesystem::path& path, int error_number) {
+  ErrorCode code = ErrorCode::kIo;
+  if (error_number == ENOENT) code = ErrorCode::kNotFound;
+  if (error_number == EEXIST) code = ErrorCode::kAlreadyExists;
+  if (error_number == ENOSPC || error_number == EDQUOT) code = ErrorCode::kNoSpace;
+  return Error(code, fmt::format("cannot {}: {}", what, std::strerror(error_number)))
+      .File(path.string());
+}
+
+Result<void> ReadExactly(int descriptor, const std::filesystem::path& path, uint64_t offset,
+                         std::span<std::byte> target) {
+  const uint64_t requested_bytes = target.size();
+  const uint64_t start_offset = offset;
+  FileOperations& operations = CurrentFileOperations();
+  while (!target.empty()) {
+    const ssize_t got =
+        operations.Read(descriptor, target.data(), target.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Fail(SystemError("read", path, errno).Offset(offset));
+    if (got == 0) {
+      return Fail(Error(ErrorCode::kTruncated, "the file ends before the bytes that are needed")
+                      .File(path.string())
+                      .Offset(start_offset)
+                      .Expected(requested_bytes)
+                      .Found(requested_bytes - target.size()));
+    }
+    offset += static_cast<uint64_t>(got);
+    target = target.subspan(static_cast<size_t>(got));
+  }
+  return {};
+}
+
+Result<void> WriteExactly(int descriptor, const std::filesystem::path& path, uint64_t offset,
+                          std::span<const std::byte> bytes) {
+  FileOperations& operations = CurrentFileOperations();
+  while (!bytes.empty()) {
+    const ssize_t put =
+        operations.Write(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return Fail(SystemError("write", path, errno).Offset(offset));
+    offset += static_cast<uint64_t>(put);
+    bytes = bytes.subspan(static_cast<size_t>(put));
+  }
+  return {};
+}
+
+std::filesystem::path DirectoryOf(const std::filesystem::path& path) {
+  const auto parent = path.parent_path();
+  return parent.empty() ? std::filesystem::path(".") : parent;
+}
+
+Result<void> SyncDirectory(const std::filesystem::path& directory) {
+  FileOperations& operations = CurrentFileOperations();
+  const int descriptor = operations.Open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  if (descriptor < 0) return Fail(SystemError("open the directory", directory, errno));
+  const int status = operations.SyncDirectory(descriptor);
+  const int error_number = errno;
+  operations.Close(descriptor);
+  // Some file systems cannot sync a directory; their renames are durable by other means.
+  if (status != 0 && error_number != EINVAL) {
+    return Fail(SystemError("sync the directory", directory, error_number));
+  }
+  return {};
+}
+
+}  // namespace gguf_shard
