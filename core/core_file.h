@@ -54,6 +54,7 @@ class CoreFile {
   const CoreMap& map() const { return map_; }
   const File& file() const { return file_; }
   const std::filesystem::path& map_path() const { return map_path_; }
+  bool has_overlay() const { return overlay_ != nullptr; }
 
   uint64_t page_offset(uint64_t page_index) const {
     return map_.core.data_offset + page_index * kPageBytes;
