@@ -68,7 +68,9 @@ Result<void> CheckKeys(const CoreMap& map, const GgufHeader& header) {
   GS_TRY(CheckEqual<uint64_t>("page size", kPageBytes, page_bytes));
   GS_ASSIGN(const uint64_t page_count, header.GetUint(kKeyPageCount));
   GS_TRY(CheckEqual("page count", map.core.page_count, page_count));
-  return CheckEqual("data offset", map.core.data_offset, header.data_offset);
+  GS_TRY(CheckEqual("data offset", map.core.data_offset, header.data_offset));
+  GS_ASSIGN(const std::string_view layout, header.GetString(kKeyLayoutDigest));
+  return CheckEqual<std::string_view>("the layout's SHA-256", ToHex(LayoutDigest(map)), layout);
 }
 
 Result<void> CheckTensors(const CoreMap& map, const GgufHeader& header) {
@@ -109,6 +111,7 @@ std::vector<std::byte> SerializeCoreHeader(const CoreMap& map) {
   writer.AddString(kKeyCoreId, CoreIdToHex(map.core.id));
   writer.AddUint32(kKeyPageBytes, kPageBytes);
   writer.AddUint64(kKeyPageCount, map.core.page_count);
+  writer.AddString(kKeyLayoutDigest, ToHex(LayoutDigest(map)));
   for (const auto& entry : CoreTensors(map)) {
     const uint64_t byte_size[] = {entry.pages.page_count * kPageBytes};
     writer.AddTensor(entry.name, TensorType::kI8, byte_size, entry.pages.first_page * kPageBytes);

@@ -1,9 +1,9 @@
 // An opened core: its map and its page file, checked to belong together.
 //
 // Open checks that core.gguf is a valid GGUF with our keys, that id, page size, page count and data
-// offset equal the map's, that the file holds all pages, and that the core's tensor table equals
-// the map's. It reads no pages. Thread-safety: ReadRaw and ReadPages may be called from many
-// threads.
+// offset equal the map's, that the map's layout has the digest that the core holds, that the file
+// holds all pages, and that the core's tensor table equals the map's. It reads no pages.
+// Thread-safety: ReadRaw and ReadPages may be called from many threads.
 #pragma once
 
 #include <filesystem>
@@ -24,6 +24,7 @@ inline constexpr std::string_view kKeyVersion = "gguf_shard.version";       // u
 inline constexpr std::string_view kKeyCoreId = "gguf_shard.core_id";        // string, 32 hex digits
 inline constexpr std::string_view kKeyPageBytes = "gguf_shard.page_bytes";  // u32, 4096
 inline constexpr std::string_view kKeyPageCount = "gguf_shard.page_count";  // u64
+inline constexpr std::string_view kKeyLayoutDigest = "gguf_shard.layout_sha256";  // string, hex
 inline constexpr std::string_view kSourceHeaderTensor =
     "gguf_shard.source_header";  // all files' headers
 inline constexpr std::string_view kGapsTensor =

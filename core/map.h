@@ -105,6 +105,11 @@ struct CoreMap {
 };
 
 Result<CoreMap> ParseMap(std::string_view json);
+// SHA-256 of everything in the map that decides which bytes a tensor or a source file gets
+// (docs/FORMAT-CORE.md has the text that is hashed). The core holds it, so that a map that was
+// changed by accident is found before a page is read; names for people, zones, layers and the
+// atlas's defaults are free.
+Sha256Digest LayoutDigest(const CoreMap& map);
 std::string SerializeMap(const CoreMap& map);
 
 }  // namespace gguf_shard

@@ -13,9 +13,6 @@ Result<CoreWriter> CoreWriter::Create(const std::filesystem::path& path, Overwri
   GS_ASSIGN(OutputFile output, OutputFile::Create(path, overwrite));
   CoreWriter writer(std::move(output), plan.core);
   GS_TRY(writer.output_.Reserve(writer.PageOffset(plan.core.page_count)));
-  const std::vector<std::byte> header = SerializeCoreHeader(plan);
-  GS_CHECK(header.size() == plan.core.data_offset);
-  GS_TRY(writer.output_.WriteAt(0, header));
   // Gives the file its full length where space cannot be reserved: the index is read back.
   const std::vector<std::byte> zero_page(kPageBytes);
   GS_TRY(writer.output_.WriteAt(writer.PageOffset(plan.core.page_count - 1), zero_page));
@@ -59,6 +56,12 @@ Result<Sha256Digest> CoreWriter::FinishIndex() {
     GS_TRY(output_.WriteAt(PageOffset(page), pages));
   }
   return hasher.Finish();
+}
+
+Result<void> CoreWriter::WriteHeader(const CoreMap& map) {
+  const std::vector<std::byte> header = SerializeCoreHeader(map);
+  GS_CHECK(header.size() == core_.data_offset);
+  return output_.WriteAt(0, header);
 }
 
 }  // namespace gguf_shard

@@ -17,7 +17,7 @@ namespace gguf_shard {
 
 class CoreWriter {
  public:
-  // Reserves the disk space of the whole core and writes its header.
+  // Reserves the disk space of the whole core.
   static Result<CoreWriter> Create(const std::filesystem::path& path, Overwrite overwrite,
                                    const CoreMap& plan);
 
@@ -25,6 +25,8 @@ class CoreWriter {
   Result<void> WritePages(uint64_t first_page, std::span<std::byte> pages);
   // After all pages: completes the index; returns its SHA-256.
   Result<Sha256Digest> FinishIndex();
+  // Last: the header holds a digest of the finished map.
+  Result<void> WriteHeader(const CoreMap& map);
   Result<void> Sync() { return output_.Sync(); }
   Result<void> Commit() { return output_.Commit(); }
 

@@ -168,6 +168,7 @@ Result<ShardReport> ShardModel(const fs::path& model_path, const ShardOptions& o
             PackAll(model, report.map, writer, options.buffer_bytes, progress));
   GS_ASSIGN(const Sha256Digest index_sha256, writer.FinishIndex());
   FillDigests(digests, index_sha256, report.map);
+  GS_TRY(writer.WriteHeader(report.map));
   GS_ASSIGN(const std::string map_text, SerializeChecked(report.map));
   GS_TRY(CommitBoth(writer, paths, map_text, options.overwrite));
   directory.Keep();

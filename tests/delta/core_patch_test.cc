@@ -295,7 +295,7 @@ TEST_F(CorePatch, KilledAtAnyMomentEndsInBaseOrTarget) {
   for (int round = 0; round < 200; ++round) {
     SCOPED_TRACE(round);
     const std::chrono::microseconds delay(
-        static_cast<int64_t>(random() % static_cast<uint64_t>(apply_time.count() + 2000)));
+        static_cast<int64_t>(random() % static_cast<uint64_t>(3 * apply_time.count() + 2000)));
     KillAfter(delay, [&]() -> Result<void> {
       if (is_target) return UndoInPlace(work, progress_);
       GS_TRY(ApplyHere(work, dir_ / "p.sgdelta"));

@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "core/check.h"
+#include "core/core_file.h"
 
 namespace gguf_shard {
 namespace {
@@ -70,12 +71,21 @@ void ShardedModel::WriteStalePage(uint64_t page) const {
   PutPageBytes(core_path(), page_offset(page), bytes);
 }
 
-void ShardedModel::EditMap(const std::function<void(nlohmann::json&)>& edit) const {
+void ShardedModel::EditMapAlone(const std::function<void(nlohmann::json&)>& edit) const {
   const auto text = ReadWholeFile(map_path(), kMaxMapBytes);
   GS_CHECK(text.has_value());
   auto document = nlohmann::json::parse(*text);
   edit(document);
   GS_CHECK(WriteWholeFile(map_path(), document.dump(), Overwrite::kAllow).has_value());
+}
+
+void ShardedModel::EditMap(const std::function<void(nlohmann::json&)>& edit) const {
+  EditMapAlone(edit);
+  const auto map = ParseMap(*ReadWholeFile(map_path(), kMaxMapBytes));
+  if (!map) return;
+  const std::vector<std::byte> header = SerializeCoreHeader(*map);
+  GS_CHECK(header.size() == map->core.data_offset);
+  PutPageBytes(core_path(), 0, header);
 }
 
 }  // namespace gguf_shard

@@ -34,7 +34,10 @@ class ShardedModel {
   // Writes another content with a valid tag, as an older version of the page would have.
   void WriteStalePage(uint64_t page) const;
   // Changes the map as JSON.
+  // Changes the map, and the core's header with it: a pair that agrees, made by somebody hostile.
   void EditMap(const std::function<void(nlohmann::json&)>& edit) const;
+  // Changes the map and nothing else.
+  void EditMapAlone(const std::function<void(nlohmann::json&)>& edit) const;
 
  private:
   TemporaryDirectory temporary_;

@@ -117,6 +117,35 @@ TEST_F(Verify, FindsAnOldVersionOfTheIndex) {
   EXPECT_FALSE(report.intact());
 }
 
+TEST_F(Verify, RefusesAMapThatWasChangedWithoutItsCore) {
+  const std::vector<std::function<void(nlohmann::json&)>> edits = {
+      [](auto& map) { map["shards"][1]["xxh3_128"] = std::string(32, '0'); },
+      [](auto& map) { map["source"]["files"][0]["sha256"] = std::string(64, '0'); },
+      [](auto& map) { map["source"]["files"][0]["name"] = "another.gguf"; },
+      [](auto& map) { map["core"]["index"]["sha256"] = std::string(64, '0'); },
+      [](auto& map) {
+        map["shards"][0]["shape"] = {1024, 20};
+      },
+  };
+  const auto original = ReadWholeFile(model_.map_path(), kMaxMapBytes);
+  for (const auto& edit : edits) {
+    model_.EditMapAlone(edit);
+    const auto report = TryCheck(VerifyDepth::kFast);
+    ASSERT_FALSE(report.has_value());
+    EXPECT_EQ(report.error().code(), ErrorCode::kMismatch);
+    ASSERT_TRUE(WriteWholeFile(model_.map_path(), *original, Overwrite::kAllow).has_value());
+  }
+}
+
+TEST_F(Verify, LetsPeopleChangeWhatDecidesNoBytes) {
+  model_.EditMapAlone([](nlohmann::json& map) {
+    map["atlas"]["prefetch_distance"] = 99;
+    map["shards"][1]["zone"] = "cold";
+    map["source"]["name"] = "My model";
+  });
+  EXPECT_TRUE(Check(VerifyDepth::kFull).intact());
+}
+
 TEST_F(Verify, FindsAnotherTensorDigestInTheMap) {
   model_.EditMap([](nlohmann::json& map) { map["shards"][1]["xxh3_128"] = std::string(32, '0'); });
   EXPECT_TRUE(Check(VerifyDepth::kFast).intact());
@@ -146,7 +175,7 @@ TEST_F(Verify, FindsAMapThatDescribesATensorOtherwise) {
 }
 
 TEST_F(Verify, AMapOfAnotherCoreIsAnError) {
-  model_.EditMap([](nlohmann::json& map) { map["core"]["id"] = std::string(32, 'f'); });
+  model_.EditMapAlone([](nlohmann::json& map) { map["core"]["id"] = std::string(32, 'f'); });
   const auto report = TryCheck(VerifyDepth::kFast);
   ASSERT_FALSE(report.has_value());
   EXPECT_EQ(report.error().code(), ErrorCode::kMismatch);
