@@ -36,6 +36,18 @@ Result<void> CheckPageCount(const CoreMap& map) {
 
 }  // namespace
 
+std::string_view IoMethodName(IoMethod method) {
+  switch (method) {
+    case IoMethod::kAuto:
+      return "auto";
+    case IoMethod::kUring:
+      return "uring";
+    case IoMethod::kThreads:
+      return "threads";
+  }
+  return "unknown";
+}
+
 PinnedRun::PinnedRun(PinnedRun&& other) noexcept
     : atlas_(std::exchange(other.atlas_, nullptr)),
       run_index_(other.run_index_),
@@ -73,7 +85,7 @@ Result<std::unique_ptr<Atlas>> Atlas::Open(const CoreMap& map, PageSource& sourc
   GS_TRY(pool.Touch(plan.own_pages, plan.pool_pages - plan.own_pages));
   auto atlas = std::make_unique<HostAtlas>(map, source, std::move(runs), std::move(schedule),
                                            std::move(plan), std::move(pool), options);
-  GS_TRY(atlas->Start(options.io_threads));
+  GS_TRY(atlas->Start(source, options));
   return atlas;
 }
 

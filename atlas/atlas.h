@@ -29,6 +29,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "atlas/page_source.h"
@@ -38,11 +39,16 @@
 
 namespace gguf_shard {
 
+// How pages are read: kAuto takes io_uring where the kernel, the source and its file allow it.
+enum class IoMethod : uint8_t { kAuto, kUring, kThreads };
+std::string_view IoMethodName(IoMethod method);  // "auto", "uring", "threads"
+
 struct AtlasOptions {
   uint64_t pool_bytes = 0;  // memory for page slots; rounded down to whole pages
   uint32_t prefetch_distance =
       8;                    // shards read ahead at most (ring space permitting); 0: no prefetch
   uint32_t io_threads = 4;  // reads in flight
+  IoMethod io_method = IoMethod::kAuto;
   uint32_t concurrent_pins = 4;  // runs pinned at once, at most (number of workers)
 };
 
@@ -62,6 +68,7 @@ struct AtlasStats {
   double read_seconds = 0;     // sum over reads; bytes_read / read_seconds is one thread's rate
   uint64_t evictions = 0;      // runs evicted or retired from ring and cache
   uint64_t retried_pages = 0;  // pages that failed their tag once and passed the second time
+  IoMethod io_method = IoMethod::kThreads;  // the one in use
 };
 
 class Atlas;
@@ -92,7 +99,8 @@ class Atlas {
  public:
   // The schedule: the slices that every pass uses, in order of use ({tensor, slice 0} for dense
   // tensors). Everything else is on demand. `map` and `source` must outlive the atlas.
-  // kBudgetTooSmall names the smallest pool that would do.
+  // kBudgetTooSmall names the smallest pool that would do; kUnsupported when options insist on
+  // io_uring and it cannot be had.
   static Result<std::unique_ptr<Atlas>> Open(const CoreMap& map, PageSource& source,
                                              std::vector<uint32_t> scheduled_tensors,
                                              const AtlasOptions& options);

@@ -28,6 +28,11 @@ class CorePageSource final : public PageSource {
         name);
   }
 
+  std::optional<DirectFile> direct_file() const override {
+    if (!direct() || core_.has_overlay()) return std::nullopt;
+    return DirectFile{core_.file().descriptor(), core_.page_offset(0)};
+  }
+
  private:
   bool direct() const { return core_.file().direct(); }
 

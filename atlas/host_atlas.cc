@@ -5,9 +5,17 @@
 #include <system_error>
 #include <utility>
 
+#include "core/bytes.h"
 #include "core/check.h"
 
 namespace gguf_shard {
+namespace {
+
+// One thread keeps a disk busy; a second one helps where the first pass gives slots real memory,
+// which takes as long as reading them.
+constexpr uint32_t kUringReaders = 2;
+
+}  // namespace
 
 HostAtlas::HostAtlas(const CoreMap& map, PageSource& source, RunTable runs, Schedule schedule,
                      ResidencyPlan plan, PagePool pool, const AtlasOptions& options)
@@ -23,14 +31,47 @@ HostAtlas::HostAtlas(const CoreMap& map, PageSource& source, RunTable runs, Sche
   }
 }
 
-Result<void> HostAtlas::Start(uint32_t io_threads) {
+Result<void> HostAtlas::Start(const PageSource& source, const AtlasOptions& options) {
+  GS_TRY(MakeReaders(source, options));
+  idle_readers_.reserve(readers_.size());
   try {
-    for (uint32_t i = 0; i < io_threads; ++i) readers_.emplace_back([this] { ReadLoop(); });
+    for (const auto& reader : readers_) {
+      threads_.emplace_back([this, raw = reader.get()] { raw->Run(*this); });
+    }
   } catch (const std::system_error& error) {
-    if (readers_.empty()) {
+    if (threads_.empty()) {
       return Fail(ErrorCode::kOutOfMemory,
                   std::string("cannot start a thread that reads pages: ") + error.what());
     }
+  }
+  return {};
+}
+
+Result<void> HostAtlas::MakeReaders(const PageSource& source, const AtlasOptions& options) {
+  if (options.io_method != IoMethod::kThreads) {
+    auto made = MakeUringReaders(source, options.io_threads);
+    totals_.io_method = IoMethod::kUring;
+    if (made) return {};
+    if (options.io_method == IoMethod::kUring) return made;
+  }
+  readers_.clear();
+  totals_.io_method = IoMethod::kThreads;
+  for (uint32_t i = 0; i < options.io_threads; ++i) readers_.push_back(MakeThreadReader(loader_));
+  return {};
+}
+
+Result<void> HostAtlas::MakeUringReaders(const PageSource& source, uint32_t reads_in_flight) {
+  const auto file = source.direct_file();
+  if (!file) {
+    return Fail(ErrorCode::kUnsupported,
+                "io_uring reads a core's file past the page cache only: not through a patch, and "
+                "not where the file system has no direct I/O");
+  }
+  const uint32_t reader_count = std::min(kUringReaders, reads_in_flight);
+  const auto depth = static_cast<uint32_t>(DivCeil(reads_in_flight, reader_count));
+  for (uint32_t i = 0; i < reader_count; ++i) {
+    GS_ASSIGN(auto reader, MakeUringReader(loader_, pool_, *file, plan_.own_pages, depth));
+    readers_.push_back(std::move(reader));
   }
   return {};
 }
@@ -41,8 +82,8 @@ HostAtlas::~HostAtlas() {
     GS_CHECK(live_pins_ == 0 && waiters_.empty());
     stopping_ = true;
   }
-  work_.notify_all();
-  for (std::thread& reader : readers_) reader.join();
+  for (const auto& reader : readers_) reader->Wake();
+  for (std::thread& thread : threads_) thread.join();
 }
 
 // Pins ------------------------------------------------------------------------------------------
@@ -106,29 +147,25 @@ void HostAtlas::Prefetch(std::span<const uint32_t> run_indices) {
 
 // With the lock held. A reader that finds a job wakes the next one itself.
 void HostAtlas::WakeReader() {
-  if (idle_readers_ > 0 && residency_.MayHaveJob()) work_.notify_one();
+  if (idle_readers_.empty() || !residency_.MayHaveJob()) return;
+  idle_readers_.back()->Wake();
+  idle_readers_.pop_back();
 }
 
-void HostAtlas::ReadLoop() {
-  LoadJob job;
-  LoadOutcome outcome;
-  std::unique_lock lock(mutex_);
-  while (!stopping_) {
-    if (!residency_.NextJob(job)) {
-      ++idle_readers_;
-      work_.wait(lock);
-      --idle_readers_;
-      continue;
-    }
-    WakeReader();
-    lock.unlock();
-    loader_.Load(job, outcome);
-    lock.lock();
-    EndJob(job, outcome);
+LoadQueue::Taken HostAtlas::Take(LoadJob& job, PageReader& reader) {
+  const std::lock_guard lock(mutex_);
+  std::erase(idle_readers_, &reader);
+  if (stopping_) return Taken::kStopping;
+  if (!residency_.NextJob(job)) {
+    idle_readers_.push_back(&reader);
+    return Taken::kNothing;
   }
+  WakeReader();
+  return Taken::kJob;
 }
 
-void HostAtlas::EndJob(const LoadJob& job, LoadOutcome& outcome) {
+void HostAtlas::End(const LoadJob& job, LoadOutcome& outcome) {
+  const std::lock_guard lock(mutex_);
   totals_.reads += outcome.reads;
   totals_.bytes_read += outcome.bytes_read;
   totals_.retried_pages += outcome.retried_pages;

@@ -34,22 +34,40 @@ Error PageLoader::Describe(Error error, uint32_t run_index, uint64_t page_index)
 }
 
 void PageLoader::Load(const LoadJob& job, LoadOutcome& outcome) const {
+  Begin(job, outcome);
+  std::byte* const pages = pool_.slot(job.first_slot);
+  const bool read =
+      Read(job.first_page, {pages, size_t{job.page_count} * kPageBytes}, outcome).has_value();
+  Check(job, read, outcome);
+}
+
+void PageLoader::Begin(const LoadJob& job, LoadOutcome& outcome) const {
   outcome.errors.assign(job.runs.size(), std::nullopt);
   outcome.reads = outcome.bytes_read = outcome.retried_pages = 0;
   outcome.read_seconds = 0;
-  std::byte* const pages = pool_.slot(job.first_slot);
   // The system gives memory faster when it is asked for it than when a direct read runs into its
   // absence (measured: twice the rate of the first pass), and here it overlaps with other reads. A
   // refusal shows as an error of the read.
   if (job.into_own_slots) static_cast<void>(pool_.Touch(job.first_slot, job.page_count));
-  const bool read =
-      Read(job.first_page, {pages, size_t{job.page_count} * kPageBytes}, outcome).has_value();
+  outcome.begun_at = std::chrono::steady_clock::now();
+}
+
+void PageLoader::End(const LoadJob& job, LoadOutcome& outcome) const {
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - outcome.begun_at;
+  outcome.reads = 1;
+  outcome.read_seconds = elapsed.count();
+  outcome.bytes_read = uint64_t{job.page_count} * kPageBytes;
+  Check(job, /*already_read=*/true, outcome);
+}
+
+void PageLoader::Check(const LoadJob& job, bool already_read, LoadOutcome& outcome) const {
+  std::byte* const pages = pool_.slot(job.first_slot);
   for (size_t i = 0; i < job.runs.size(); ++i) {
     const Run& run = runs_.run(job.runs[i]);
     for (uint32_t page = 0; page < run.page_count; ++page) {
       const uint64_t page_index = run.first_page + page;
       const auto slot = PageAt(pages, page_index - job.first_page);
-      auto loaded = LoadPage(page_index, slot, read, outcome);
+      auto loaded = LoadPage(page_index, slot, already_read, outcome);
       if (loaded) continue;
       outcome.errors[i] = Describe(std::move(loaded.error()), job.runs[i], page_index);
       break;

@@ -6,6 +6,7 @@
 // Load may run on many threads over disjoint slots.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -24,6 +25,7 @@ struct LoadOutcome {
   uint64_t bytes_read = 0;                   // by those that succeeded
   uint64_t retried_pages = 0;  // pages that failed their tag once and passed the second time
   double read_seconds = 0;
+  std::chrono::steady_clock::time_point begun_at;  // by Begin
 };
 
 class PageLoader {
@@ -34,8 +36,14 @@ class PageLoader {
 
   void Load(const LoadJob& job, LoadOutcome& outcome) const;
 
+  // The two halves of Load around a read that somebody else does: Begin gives the job's slots real
+  // memory, End checks what was read into all of them.
+  void Begin(const LoadJob& job, LoadOutcome& outcome) const;
+  void End(const LoadJob& job, LoadOutcome& outcome) const;
+
  private:
   Result<void> Read(uint64_t first_page, std::span<std::byte> target, LoadOutcome& outcome) const;
+  void Check(const LoadJob& job, bool already_read, LoadOutcome& outcome) const;
   Result<void> LoadPage(uint64_t page_index, std::span<std::byte, kPageBytes> page,
                         bool already_read, LoadOutcome& outcome) const;
   Error Describe(Error error, uint32_t run_index, uint64_t page_index) const;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -14,6 +15,12 @@
 
 namespace gguf_shard {
 
+// A file that io_uring can read on its own: opened for direct I/O, pages one after the other.
+struct DirectFile {
+  int descriptor;
+  uint64_t first_page_offset;  // of page 0
+};
+
 class PageSource {
  public:
   virtual ~PageSource() = default;
@@ -21,6 +28,9 @@ class PageSource {
   virtual Result<void> Read(uint64_t first_page, std::span<std::byte> target) = 0;
   // For messages and statistics: "core.gguf, direct" or why it is not direct.
   virtual std::string Describe() const = 0;
+  // Nothing when pages must come through Read: patches, buffered files, injected faults. A source
+  // that gives its file still serves Read, for what has to be read again.
+  virtual std::optional<DirectFile> direct_file() const { return std::nullopt; }
 };
 
 // Reads the core file; `core` must outlive it. Direct when the core was opened so; otherwise what

@@ -1,6 +1,7 @@
 // How fast the atlas streams a core, against plain direct reads of the same pages in the same run.
 //
-//   atlas_stream CORE.sgmap [--passes N] [--workers N] [--io-threads N] [--budgets 0.1,0.25,...]
+//   atlas_stream CORE.sgmap [--passes N] [--workers N] [--io-threads N] [--io METHOD] [--budgets
+//   0.1,0.25,...]
 //
 // The schedule is every matrix of the core, in order; the workers pin each run and read its bytes
 // once, which is the least that a computation does. Printed per budget: bytes read per pass against
@@ -16,6 +17,7 @@
 #include <barrier>
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -33,6 +35,7 @@ struct Request {
   uint32_t passes = 3;
   uint32_t workers = 2;
   uint32_t io_threads = 4;
+  IoMethod io_method = IoMethod::kAuto;
   std::vector<double> budgets = {0.1, 0.25, 0.5, 0.75, 1.0};
 };
 
@@ -148,6 +151,7 @@ Result<Measured> MeasureBudget(const CoreFile& core, PageSource& source, const R
   options.pool_bytes = pool_bytes;
   options.io_threads = request.io_threads;
   options.concurrent_pins = request.workers;
+  options.io_method = request.io_method;
   const auto opened = Clock::now();
   GS_ASSIGN(const auto atlas, Atlas::Open(core.map(), source, tensors, options));
   Passes passes(*atlas, tensors, request.workers);
@@ -187,8 +191,9 @@ void Print(const Measured& measured, uint64_t model_bytes, uint64_t pool_bytes, 
              bytes_read / best_seconds / plain_rate);
   double all_seconds = 0;
   for (const double pass_seconds : seconds) all_seconds += pass_seconds;
-  fmt::print("  {:.1f} reads in flight on average\n",
-             per_pass(&AtlasStats::read_seconds) * passes / all_seconds);
+  fmt::print("  {:.1f} reads in flight on average, by {}\n",
+             per_pass(&AtlasStats::read_seconds) * passes / all_seconds,
+             IoMethodName(measured.after.io_method));
   fmt::print("  stalls {:.0f} a pass, {:.3f} s; ring {:.1f} MB, pinned {:.1f} MB\n",
              per_pass(&AtlasStats::stalls), per_pass(&AtlasStats::stall_seconds),
              static_cast<double>(measured.after.ring_bytes) / 1e6,
@@ -222,6 +227,10 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(1, 1000));
   app.add_option("--workers", request.workers)->check(CLI::Range(1, 256));
   app.add_option("--io-threads", request.io_threads)->check(CLI::Range(1, 64));
+  const std::map<std::string, IoMethod> methods = {
+      {"auto", IoMethod::kAuto}, {"uring", IoMethod::kUring}, {"threads", IoMethod::kThreads}};
+  app.add_option("--io", request.io_method, "auto, uring or threads")
+      ->transform(CLI::CheckedTransformer(methods));
   app.add_option("--budgets", request.budgets, "shares of the model")->delimiter(',');
   CLI11_PARSE(app, argc, argv);
   const auto measured = Measure(request);

@@ -5,12 +5,14 @@
 # shellcheck disable=SC2034  # used by the scripts that source this file
 PACKAGES=(
   # tools
-  g++ cmake ninja-build pkg-config python3
+  g++ cmake ninja-build pkg-config python3 glslc
   # libraries
   libfmt-dev nlohmann-json3-dev libssl-dev libcli11-dev libexpected-dev
-  libisal-dev libxxhash-dev libpcre2-dev libzstd-dev
+  libisal-dev libxxhash-dev libpcre2-dev libzstd-dev liburing-dev
+  libvulkan-dev libvulkan-volk-dev
   # tests
   libgtest-dev libgmock-dev zlib1g-dev python3-jsonschema
+  mesa-vulkan-drivers vulkan-validationlayers
 )
 
 # Prints those of its arguments that are not installed.
