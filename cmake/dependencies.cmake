@@ -11,6 +11,9 @@ pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(URING REQUIRED IMPORTED_TARGET liburing)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+# Vulkan: headers and a compiler for shaders; libvulkan itself is opened at run time, if it is there.
+find_path(GS_VOLK_INCLUDE volk.h REQUIRED)
+find_program(GS_GLSLC glslc REQUIRED)
 
 set(GS_CORE_LIBRARIES fmt::fmt nlohmann_json::nlohmann_json OpenSSL::Crypto tl::expected
                       PkgConfig::ISAL PkgConfig::XXHASH Threads::Threads)

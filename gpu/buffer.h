@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "core/error.h"
@@ -32,7 +33,7 @@ class Buffer {
   // by its owner, not here. kUnsupported where info().imports_host_memory is false.
   static Result<Buffer> ImportHostMemory(Device& device, std::span<std::byte> memory);
 
-  Buffer() = default;
+  Buffer();  // empty
   Buffer(Buffer&& other) noexcept;
   Buffer& operator=(Buffer&& other) noexcept;
   Buffer(const Buffer&) = delete;
@@ -46,6 +47,7 @@ class Buffer {
   const BufferHandles& handles() const { return *handles_; }
 
  private:
+  Result<void> Bind(MemoryKind kind, std::span<std::byte> imported);
   void Free();
 
   Device* device_ = nullptr;

@@ -38,12 +38,12 @@ struct DeviceInfo {
   uint64_t free_memory_bytes = 0;   // of it, by VK_EXT_memory_budget; else local_memory_bytes
   uint64_t max_allocation_bytes = 0;
   uint64_t max_buffer_bytes = 0;
-  bool unified_memory = false;      // device-local memory is host-visible as a whole
+  bool unified_memory = false;      // the device's memory is the host's, and mapped (no link)
   bool has_transfer_queue = false;  // a queue family apart from compute
   bool has_memory_budget = false;
   bool imports_host_memory = false;  // VK_EXT_external_memory_host
   bool integer_dot_product = false;  // 8-bit packed, accelerated
-  bool cooperative_matrix = false;   // VK_KHR_cooperative_matrix
+  bool cooperative_matrix = false;   // VK_NV_cooperative_matrix: what Debian's glslc compiles for
   bool float16 = false;
   uint32_t subgroup_size = 0;  // default; pipelines may ask for another in [min, max]
   uint32_t min_subgroup_size = 0;
@@ -66,6 +66,7 @@ struct DeviceOptions {
 
 // Messages of the validation layers since the process started (errors and warnings).
 struct ValidationMessages {
+  bool active = false;  // whether the layers have run at all
   uint64_t count = 0;
   std::string first;  // the first one's text
 };
@@ -87,7 +88,7 @@ class Device {
   // The queue for compute; everything on it is ordered by its timeline (gpu/queue.h).
   Queue& compute_queue() { return *compute_queue_; }
   // For copies from host memory; the compute queue itself where the device has no other.
-  Queue& transfer_queue() { return *transfer_queue_; }
+  Queue& transfer_queue();
 
   uint64_t memory_limit_bytes() const { return memory_limit_bytes_; }
   uint64_t allocated_bytes() const { return allocated_bytes_.load(std::memory_order_relaxed); }

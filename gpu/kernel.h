@@ -27,6 +27,10 @@ struct Shader {
   std::span<const uint32_t> words;
 };
 
+// The shader of that name; it must be there. Each module that has shaders (CMake: gs_shaders) lists
+// them: atlas/vulkan_shaders.h, kernels/vulkan/shaders.h.
+const Shader& FindShader(std::span<const Shader> shaders, std::string_view name);
+
 struct KernelOptions {
   // constant_id 0, 1, 2, ... in order; 32 bits each (a bool or a float by its bits).
   std::span<const uint32_t> specialization;

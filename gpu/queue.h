@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <type_traits>
 
 #include "core/error.h"
 #include "gpu/buffer.h"
@@ -43,15 +44,17 @@ class Commands {
   void Dispatch(const Kernel& kernel, std::span<const std::byte> push, uint32_t groups_x,
                 uint32_t groups_y = 1, uint32_t groups_z = 1);
   template <typename Push>
-  void Dispatch(const Kernel& kernel, const Push& push, uint32_t groups_x, uint32_t groups_y = 1,
-                uint32_t groups_z = 1) {
-    Dispatch(kernel, std::as_bytes(std::span<const Push, 1>(&push, 1)), groups_x, groups_y,
-             groups_z);
+  requires(!std::is_convertible_v<const Push&, std::span<const std::byte>>) void Dispatch(
+      const Kernel& kernel, const Push& push, uint32_t groups_x, uint32_t groups_y = 1,
+      uint32_t groups_z = 1) {
+    const std::span<const std::byte> bytes = std::as_bytes(std::span<const Push>(&push, 1));
+    Dispatch(kernel, bytes, groups_x, groups_y, groups_z);
   }
   void Copy(const Buffer& from, uint64_t from_offset, const Buffer& to, uint64_t to_offset,
             uint64_t bytes);
   void Fill(const Buffer& target, uint64_t offset, uint64_t bytes, uint32_t word);
-  // What was recorded before is done and visible (to shaders, copies and the host) to what follows.
+  // What was recorded before is done and visible to what follows. (The host sees it once it has
+  // waited for the submission's point.)
   void Barrier();
   bool empty() const;
 
@@ -79,6 +82,14 @@ class Queue {
   TimelinePoint Latest() const;
 
   QueueHandles& handles() const { return *handles_; }
+
+  // For gpu/vulkan_handles.h: a semaphore of the caller's that the submission signals too.
+  struct ExtraSignal {
+    const void* handles = nullptr;  // a VkSemaphore
+    uint64_t value = 0;
+  };
+  Result<TimelinePoint> SubmitRecorded(Commands& commands, std::span<const TimelinePoint> wait_for,
+                                       ExtraSignal extra);
 
  private:
   friend class Device;

@@ -1,0 +1,3 @@
+if(TARGET gpu_test)
+  gs_embed_shaders(gpu_test gpu_test tests/gpu/shaders)
+endif()
