@@ -1,0 +1,16 @@
+// Q4_K: [d f16][dmin f16][scales:12][qs:128], w = d * sc * q - dmin * m for each 32 weights.
+#define BLOCK_WEIGHTS 256
+#define BLOCK_BYTES 144
+#define SHORT_OFFSET 0
+#define SHORT_BYTES 0
+#include "kernels/shaders/block.glsl"
+#include "kernels/shaders/six_bit_scales.glsl"
+
+void Decode(Block block, uint unit, out vec4 weights[8]) {
+  const vec2 factors = HalvesToFloats(Word(block, 0)) * vec2(SixBitScaleMin(block, unit));
+  const uint shift = unit % 2 * 4;
+  [[unroll]] for (uint i = 0; i < 8; ++i) {
+    const uvec4 q = Nibbles(Word(block, 4 + unit / 2 * 8 + i) >> shift);
+    weights[i] = fma(vec4(q), vec4(factors.x), vec4(-factors.y));
+  }
+}

@@ -1,0 +1,6 @@
+// Embedding rows of MXFP4.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#define ROW_MAJOR_TOO
+#include "kernels/shaders/decode_mxfp4.glsl"
+#include "kernels/shaders/gather.glsl"

@@ -1,0 +1,6 @@
+// Embedding rows of Q2_K.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#define ROW_MAJOR_TOO
+#include "kernels/shaders/decode_q2_k.glsl"
+#include "kernels/shaders/gather.glsl"

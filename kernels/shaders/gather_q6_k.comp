@@ -1,0 +1,6 @@
+// Embedding rows of Q6_K.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#define ROW_MAJOR_TOO
+#include "kernels/shaders/decode_q6_k.glsl"
+#include "kernels/shaders/gather.glsl"
