@@ -93,7 +93,7 @@ void ViewFloats(TensorType type, const std::byte* values, uint32_t weight_count,
     view.slope[unit] = {leading == -1000 ? 0 : 1, exponent};
     view.offset[unit] = {};
     for (uint32_t i = 0; i < kViewUnit; ++i) {
-      view.level[unit * kViewUnit + i] = LevelOf(weights[i], exponent);
+      view.level[unit * kViewUnit + i] = static_cast<int16_t>(LevelOf(weights[i], exponent));
     }
   }
 }

@@ -20,7 +20,7 @@ struct BaseView {
   uint32_t unit_weights = kViewUnit;  // slope and offset are constant over this many weights
   std::array<Scale, 16> slope;
   std::array<Scale, 16> offset;
-  std::array<int32_t, kGroupWeights> level;
+  alignas(64) std::array<int16_t, kGroupWeights> level;
 };
 
 // Slope and offset of sub-block `sub` of a group.

@@ -9,6 +9,7 @@
 #include "core/bytes.h"
 #include "core/check.h"
 #include "delta/stream_set.h"
+#include "delta/wide.h"
 
 namespace gguf_shard {
 namespace {
@@ -39,22 +40,16 @@ using F32 = FloatFormat<uint32_t, 23>;
 using F16 = FloatFormat<uint16_t, 10>;
 using Bf16 = FloatFormat<uint16_t, 7>;
 
+// A finite value as float; infinities and NaNs as any value.
 template <typename Format>
-double ToDouble(uint32_t bits) {
-  const uint32_t magnitude = bits & Format::kMagnitudeMask;
-  const auto exponent = static_cast<int32_t>(magnitude >> Format::kMantissaBits);
-  const auto fraction = static_cast<int32_t>(magnitude & ((1u << Format::kMantissaBits) - 1));
-  const int32_t mantissa = exponent == 0 ? fraction : fraction + (1 << Format::kMantissaBits);
-  const double value = std::ldexp(mantissa, std::max(exponent, 1) - Format::kExponentBias -
-                                                static_cast<int32_t>(Format::kMantissaBits));
-  return magnitude != bits ? -value : value;
+GS_WIDE inline float ToFloat(uint32_t bits) {
+  if constexpr (Format::kMantissaBits == 10) {
+    // The bits of a float 2^112 times smaller.
+    const uint32_t magnitude = (bits & Format::kMagnitudeMask) << 13;
+    return std::bit_cast<float>(magnitude | (bits & 0x8000) << 16) * 0x1p112F;
+  }
+  return std::bit_cast<float>(bits << (32 - Format::kBits));
 }
-
-// What a value is predicted from: a magnitude, and the context of the difference to it.
-struct Prediction {
-  uint32_t magnitude;
-  uint16_t context;
-};
 
 // The predictions of a group: they depend on the base's magnitude and on the group's noise.
 template <typename Format>
@@ -74,17 +69,18 @@ class Predictor {
                        Format::kMagnitudeMask);
   }
 
-  Prediction Predict(uint32_t base_bits) const {
+  // A magnitude, and the context of the difference to it.
+  GS_WIDE void Predict(uint32_t base_bits, uint32_t& predicted, uint16_t& context) const {
     const uint32_t magnitude = base_bits & Format::kMagnitudeMask;
-    if (magnitude == 0) return {small_magnitude_, 4 * kLevels};
     const auto exponent = static_cast<int32_t>(magnitude >> Format::kMantissaBits);
-    const int32_t level = std::clamp(
-        2 * (exponent - Format::kExponentBias) + kNoiseBias - noise_ + kLevelShift, 0, kLevels - 1);
-    if (level < kSmallLevels) {
-      return {small_magnitude_, static_cast<uint16_t>(4 * kLevels + 1 + level)};
-    }
-    const uint32_t quarter = magnitude >> (Format::kMantissaBits - 2) & 3;
-    return {magnitude, static_cast<uint16_t>(static_cast<uint32_t>(level) * 4 + quarter)};
+    const int32_t level = std::min(
+        std::max(2 * (exponent - Format::kExponentBias) + kNoiseBias - noise_ + kLevelShift, 0),
+        kLevels - 1);
+    const auto quarter = static_cast<int32_t>(magnitude >> (Format::kMantissaBits - 2) & 3);
+    const bool is_small = level < kSmallLevels || magnitude == 0;
+    const int32_t small_context = magnitude == 0 ? 4 * kLevels : 4 * kLevels + 1 + level;
+    predicted = is_small ? small_magnitude_ : magnitude;
+    context = static_cast<uint16_t>(is_small ? small_context : level * 4 + quarter);
   }
 
  private:
@@ -92,9 +88,22 @@ class Predictor {
   uint32_t small_magnitude_;
 };
 
+// SignedSymbol without a branch, for differences below 2^24.
+GS_WIDE inline uint32_t SignedSymbolOf(int32_t difference) {
+  const auto magnitude = static_cast<uint32_t>(difference < 0 ? -difference : difference);
+  // As a float: exponent and the two highest bits of the fraction are the token, but for a
+  // constant.
+  const auto bits = std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(magnitude)));
+  const uint32_t large = (bits >> 21) - (4 * (127 + 4) - kDirectTokens);
+  const uint32_t token = magnitude < kDirectTokens ? magnitude : large;
+  return magnitude == 0 ? 0 : 2 * token - (difference < 0 ? 0 : 1);
+}
+
 template <typename Format, typename Streams>
 class ValueCoder {
  public:
+  using Bits = typename Format::Bits;
+
   explicit ValueCoder(Streams& streams) : streams_(streams) {}
 
   uint8_t CodeNoise(uint8_t noise) {
@@ -103,78 +112,119 @@ class ValueCoder {
     return last_noise_;
   }
 
-  // A group: `count` values.
-  void CodeValues(const std::byte* base, std::byte* target, size_t count) {
-    using Bits = typename Format::Bits;
-    const Predictor<Format> predictor(last_noise_);
-    for (size_t i = 0; i < count; ++i) {
-      const Prediction prediction = predictor.Predict(LoadLe<Bits>(base + i * sizeof(Bits)));
-      predicted_[i] = prediction.magnitude;
-      contexts_[i] = prediction.context;
-    }
+  // A group: `count` values. Reading writes `target`, writing reads it.
+  void CodeValues(const Bits* base, Bits* target, size_t count) {
+    Predict(base, count);
     if constexpr (!Streams::kReads) MakeSymbols(base, target, count);
     streams_.CodeMany(kValue, contexts_.data(), count, symbols_.data());
     if constexpr (Format::kSignApart) {
       streams_.CodeMany(kSign, contexts_.data(), count, flips_.data());
     }
+    if constexpr (Streams::kReads) AddSmall(base, target, count);
+    // Few values have raw bits: they are listed without a branch, then coded one by one.
+    std::array<uint16_t, kGroupValues> raw;
+    size_t raw_count = 0;
     for (size_t i = 0; i < count; ++i) {
-      const auto base_bits = uint32_t{LoadLe<Bits>(base + i * sizeof(Bits))};
-      StoreLe(target + i * sizeof(Bits),
-              static_cast<Bits>(CodeRaw(i, base_bits, LoadLe<Bits>(target + i * sizeof(Bits)))));
+      raw[raw_count] = static_cast<uint16_t>(i);
+      raw_count += symbols_[i] >= kFirstRawSymbol ? 1 : 0;
     }
+    for (size_t i = 0; i < raw_count; ++i) CodeRaw(raw[i], base[raw[i]], target[raw[i]]);
   }
 
  private:
   static constexpr uint32_t kSignShift = Format::kBits - 1;
+  // Of values with a token that has raw bits.
+  static constexpr uint32_t kFirstRawSymbol = (2 * kDirectTokens - 1)
+                                              << (Format::kSignApart ? 0 : 1);
 
-  int64_t Difference(size_t i, uint32_t bits) const {
-    return static_cast<int64_t>(bits & Format::kMagnitudeMask) - predicted_[i];
+  void Predict(const Bits* base, size_t count) {
+    const Predictor<Format> predictor(last_noise_);
+    RunWide([&]() GS_WIDE {
+      for (size_t i = 0; i < count; ++i) predictor.Predict(base[i], predicted_[i], contexts_[i]);
+    });
   }
 
-  void MakeSymbols(const std::byte* base, const std::byte* target, size_t count) {
-    using Bits = typename Format::Bits;
-    for (size_t i = 0; i < count; ++i) {
-      const uint32_t bits = LoadLe<Bits>(target + i * sizeof(Bits));
-      const uint32_t base_bits = LoadLe<Bits>(base + i * sizeof(Bits));
-      const auto flip = static_cast<uint8_t>((bits ^ base_bits) >> kSignShift);
-      const uint8_t symbol = SignedSymbol(Difference(i, bits));
-      symbols_[i] = Format::kSignApart ? symbol : static_cast<uint8_t>(2 * symbol + flip);
-      flips_[i] = flip;
-    }
+  void MakeSymbols(const Bits* base, const Bits* target, size_t count) {
+    RunWide([&]() GS_WIDE {
+      for (size_t i = 0; i < count; ++i) {
+        const uint32_t flip = uint32_t{static_cast<Bits>(target[i] ^ base[i])} >> kSignShift;
+        const auto difference =
+            static_cast<int32_t>((target[i] & Format::kMagnitudeMask) - predicted_[i]);
+        if constexpr (Format::kSignApart) {
+          symbols_[i] = SignedSymbol(difference);
+          flips_[i] = static_cast<uint8_t>(flip);
+        } else {
+          symbols_[i] = static_cast<uint8_t>(2 * SignedSymbolOf(difference) + flip);
+        }
+      }
+    });
   }
 
-  // The value from its symbols and raw bits.
-  uint32_t CodeRaw(size_t i, uint32_t base_bits, uint32_t target_bits) {
-    const auto symbol = static_cast<uint8_t>(Format::kSignApart ? symbols_[i] : symbols_[i] >> 1);
-    const uint32_t flip = Format::kSignApart ? flips_[i] & 1 : symbols_[i] & 1;
-    uint32_t magnitude = SymbolToken(symbol);
-    if (magnitude >= kDirectTokens) {
-      const int64_t difference = Difference(i, target_bits);
-      magnitude = streams_.CodeMagnitude(
-          magnitude, static_cast<uint32_t>(difference < 0 ? -difference : difference));
+  uint32_t ValueSymbol(size_t i) const {
+    return Format::kSignApart ? symbols_[i] : symbols_[i] >> 1;
+  }
+  uint32_t Flip(size_t i) const { return (Format::kSignApart ? flips_[i] : symbols_[i]) & 1; }
+
+  static uint32_t Join(uint32_t magnitude, uint32_t base_bits, uint32_t flip) {
+    return (magnitude & Format::kMagnitudeMask) | ((base_bits >> kSignShift ^ flip) << kSignShift);
+  }
+
+  // All values as if their token were the magnitude of their difference: it is, where there are no
+  // raw bits.
+  void AddSmall(const Bits* base, Bits* target, size_t count) {
+    RunWide([&]() GS_WIDE {
+      for (size_t i = 0; i < count; ++i) {
+        const uint32_t symbol = Format::kSignApart ? symbols_[i] : symbols_[i] >> 1;
+        const uint32_t flip = (Format::kSignApart ? flips_[i] : symbols_[i]) & 1;
+        const uint32_t token = (symbol + 1) >> 1;
+        const uint32_t sum = predicted_[i] + ((symbol & 1) != 0 ? token : 0u - token);
+        const uint32_t sign = uint32_t{base[i]} >> kSignShift ^ flip;
+        target[i] = static_cast<Bits>((sum & Format::kMagnitudeMask) | sign << kSignShift);
+      }
+    });
+  }
+
+  // A value with raw bits.
+  void CodeRaw(size_t i, Bits base, Bits& target) {
+    const uint32_t symbol = ValueSymbol(i);
+    const auto difference = static_cast<int32_t>((target & Format::kMagnitudeMask) - predicted_[i]);
+    const uint32_t magnitude =
+        streams_.CodeMagnitude(SymbolToken(static_cast<uint8_t>(symbol)),
+                               static_cast<uint32_t>(difference < 0 ? -difference : difference));
+    if constexpr (Streams::kReads) {
+      const uint32_t sum = predicted_[i] + ((symbol & 1) != 0 ? magnitude : 0u - magnitude);
+      target = static_cast<Bits>(Join(sum, base, Flip(i)));
     }
-    const uint32_t sum = predicted_[i] + ((symbol & 1) != 0 ? magnitude : 0u - magnitude);
-    return (sum & Format::kMagnitudeMask) | ((base_bits >> kSignShift ^ flip) << kSignShift);
   }
 
   Streams& streams_;
   uint8_t last_noise_ = 0;
-  std::array<uint32_t, kGroupValues> predicted_{};
-  std::array<uint16_t, kGroupValues> contexts_{};
-  std::array<uint8_t, kGroupValues> symbols_{};
-  std::array<uint8_t, kGroupValues> flips_{};
+  alignas(64) std::array<uint32_t, kGroupValues> predicted_{};
+  alignas(64) std::array<uint16_t, kGroupValues> contexts_{};
+  alignas(64) std::array<uint8_t, kGroupValues> symbols_{};
+  alignas(64) std::array<uint8_t, kGroupValues> flips_{};
 };
 
 // The level of the mean absolute difference, 1..255; written to the frame, so floating point does
-// no harm.
+// no harm. Sums have one order, so that every machine makes the same patch.
 template <typename Format>
-uint8_t MeasureNoise(const std::byte* base, const std::byte* target, size_t count) {
-  using Bits = typename Format::Bits;
-  double sum = 0;
-  for (size_t i = 0; i < count; ++i) {
-    sum += std::abs(ToDouble<Format>(LoadLe<Bits>(target + i * sizeof(Bits))) -
-                    ToDouble<Format>(LoadLe<Bits>(base + i * sizeof(Bits))));
+uint8_t MeasureNoise(const typename Format::Bits* base, const typename Format::Bits* target,
+                     size_t count) {
+  constexpr size_t kSums = 16;
+  std::array<float, kSums> sums{};
+  const size_t whole = count / kSums * kSums;
+  RunWide([&]() GS_WIDE {
+    for (size_t first = 0; first < whole; first += kSums) {
+      for (size_t i = 0; i < kSums; ++i) {
+        sums[i] += std::abs(ToFloat<Format>(target[first + i]) - ToFloat<Format>(base[first + i]));
+      }
+    }
+  });
+  for (size_t i = whole; i < count; ++i) {
+    sums[i - whole] += std::abs(ToFloat<Format>(target[i]) - ToFloat<Format>(base[i]));
   }
+  double sum = 0;
+  for (const float part : sums) sum += static_cast<double>(part);
   if (!(sum > 0)) return 1;
   const double level = std::floor(2 * std::log2(sum / static_cast<double>(count)) + 0.5);
   return static_cast<uint8_t>(std::clamp(level + kNoiseBias, 1.0, 255.0));
@@ -183,20 +233,23 @@ uint8_t MeasureNoise(const std::byte* base, const std::byte* target, size_t coun
 template <typename Format>
 std::vector<std::byte> Encode(std::span<const std::byte> target, std::span<const std::byte> base,
                               uint32_t max_tables) {
-  constexpr size_t kValueBytes = sizeof(typename Format::Bits);
+  using Bits = typename Format::Bits;
   StreamWriter streams(kContextCounts);
+  streams.Reserve(kValue, target.size() / sizeof(Bits));
   ValueCoder<Format, StreamWriter> coder(streams);
-  std::array<std::byte, kGroupValues * kValueBytes> group;
-  for (size_t first = 0; first < target.size(); first += group.size()) {
-    const size_t bytes = std::min(group.size(), target.size() - first);
-    std::memcpy(group.data(), target.data() + first, bytes);
-    if (std::memcmp(group.data(), base.data() + first, bytes) == 0) {
+  std::array<Bits, kGroupValues> target_group{};
+  std::array<Bits, kGroupValues> base_group{};
+  for (size_t first = 0; first < target.size(); first += sizeof(target_group)) {
+    const size_t bytes = std::min(sizeof(target_group), target.size() - first);
+    const size_t count = bytes / sizeof(Bits);
+    std::memcpy(target_group.data(), target.data() + first, bytes);
+    std::memcpy(base_group.data(), base.data() + first, bytes);
+    if (std::memcmp(target_group.data(), base_group.data(), bytes) == 0) {
       coder.CodeNoise(0);
       continue;
     }
-    const size_t count = bytes / kValueBytes;
-    coder.CodeNoise(MeasureNoise<Format>(base.data() + first, group.data(), count));
-    coder.CodeValues(base.data() + first, group.data(), count);
+    coder.CodeNoise(MeasureNoise<Format>(base_group.data(), target_group.data(), count));
+    coder.CodeValues(base_group.data(), target_group.data(), count);
   }
   return streams.Finish(max_tables);
 }
@@ -204,16 +257,20 @@ std::vector<std::byte> Encode(std::span<const std::byte> target, std::span<const
 template <typename Format>
 Result<void> Decode(std::span<const std::byte> payload, std::span<const std::byte> base,
                     std::span<std::byte> target) {
-  constexpr size_t kValueBytes = sizeof(typename Format::Bits);
+  using Bits = typename Format::Bits;
   GS_ASSIGN(StreamReader streams, StreamReader::Create(kContextCounts, payload));
   ValueCoder<Format, StreamReader> coder(streams);
-  for (size_t first = 0; first < target.size(); first += kGroupValues * kValueBytes) {
-    const size_t bytes = std::min(kGroupValues * kValueBytes, target.size() - first);
+  std::array<Bits, kGroupValues> target_group{};
+  std::array<Bits, kGroupValues> base_group{};
+  for (size_t first = 0; first < target.size(); first += sizeof(target_group)) {
+    const size_t bytes = std::min(sizeof(target_group), target.size() - first);
     if (coder.CodeNoise(0) == 0) {
       std::memcpy(target.data() + first, base.data() + first, bytes);
-    } else {
-      coder.CodeValues(base.data() + first, target.data() + first, bytes / kValueBytes);
+      continue;
     }
+    std::memcpy(base_group.data(), base.data() + first, bytes);
+    coder.CodeValues(base_group.data(), target_group.data(), bytes / sizeof(Bits));
+    std::memcpy(target.data() + first, target_group.data(), bytes);
   }
   return streams.Finish();
 }

@@ -1,49 +1,57 @@
 #include "delta/rans.h"
 
 #include <algorithm>
+#include <bit>
+#include <memory>
 
 #include "core/bytes.h"
 #include "core/check.h"
+#include "delta/rans_wide.h"
 
 namespace gguf_shard {
 namespace {
 
-constexpr uint32_t kStateLow = 1u << 16;
-
-// What the encoder needs of a symbol: division by its frequency as multiplication. For 32-bit
-// states and 12-bit frequencies, (state * reciprocal) >> shift is the exact quotient (Alverson,
-// "Integer division using reciprocals").
-struct EncoderSymbol {
-  uint64_t state_limit;  // states at or above give a word first
-  uint64_t reciprocal;
-  uint32_t shift;
-  uint32_t frequency;
-  uint32_t start;
+// What the encoder needs of the symbols of all tables.
+struct EncoderSymbols {
+  std::vector<uint32_t> multipliers;
+  std::vector<uint32_t> packed;
 };
 
-EncoderSymbol MakeEncoderSymbol(uint32_t frequency, uint32_t start) {
-  EncoderSymbol symbol{};
-  symbol.state_limit = uint64_t{frequency} << (32 - kProbabilityBits);
-  symbol.frequency = frequency;
-  symbol.start = start;
-  uint32_t bits = 0;
-  while ((1u << bits) < frequency) ++bits;
-  symbol.shift = 32 + bits;
-  symbol.reciprocal = ((uint64_t{1} << symbol.shift) + frequency - 1) / frequency;
-  return symbol;
+void PutEncoderSymbol(uint32_t frequency, uint32_t start, uint32_t& multiplier, uint32_t& packed) {
+  const auto bits = static_cast<uint32_t>(std::bit_width(frequency - 1));
+  multiplier = static_cast<uint32_t>(
+      ((uint64_t{1} << 32) * ((uint64_t{1} << bits) - frequency)) / frequency + 1);
+  const uint32_t shift_1 = std::min(bits, 1u);
+  const uint32_t shift_2 = bits - shift_1;
+  packed = start | (frequency - 1) << 12 | shift_2 << 24 | shift_1 << 28;
 }
 
-std::vector<EncoderSymbol> MakeEncoderSymbols(std::span<const FrequencyTable> tables) {
-  std::vector<EncoderSymbol> symbols(tables.size() * 256);
+EncoderSymbols MakeEncoderSymbols(std::span<const FrequencyTable> tables) {
+  EncoderSymbols symbols;
+  symbols.multipliers.resize(tables.size() * 256);
+  symbols.packed.resize(tables.size() * 256);
   for (size_t t = 0; t < tables.size(); ++t) {
     uint32_t start = 0;
     for (size_t s = 0; s < 256; ++s) {
       if (tables[t][s] == 0) continue;
-      symbols[t * 256 + s] = MakeEncoderSymbol(tables[t][s], start);
+      const size_t entry = t * 256 + s;
+      PutEncoderSymbol(tables[t][s], start, symbols.multipliers[entry], symbols.packed[entry]);
       start += tables[t][s];
     }
   }
   return symbols;
+}
+
+uint32_t EncodeOne(uint32_t state, uint32_t multiplier, uint32_t packed, uint16_t*& words) {
+  const uint32_t start = packed & 0xfff;
+  const uint32_t frequency = (packed >> 12 & 0xfff) + 1;
+  if (state >> 20 >= frequency) {
+    *--words = static_cast<uint16_t>(state);
+    state >>= 16;
+  }
+  const auto high = static_cast<uint32_t>(uint64_t{multiplier} * state >> 32);
+  const uint32_t quotient = (high + ((state - high) >> (packed >> 28))) >> (packed >> 24 & 15);
+  return (quotient << kProbabilityBits) + (state - quotient * frequency) + start;
 }
 
 }  // namespace
@@ -62,36 +70,44 @@ void BuildSlots(const FrequencyTable& frequencies, std::span<RansSlot, kProbabil
 }
 
 std::vector<std::byte> RansEncode(std::span<const uint8_t> symbols,
-                                  std::span<const uint8_t> table_of,
+                                  std::span<const uint16_t> contexts,
+                                  std::span<const uint8_t> table_of_context,
                                   std::span<const FrequencyTable> tables, uint32_t lanes) {
-  GS_CHECK(symbols.size() == table_of.size() && lanes >= 1 && lanes <= kMaxLanes);
-  const auto encoder_symbols = MakeEncoderSymbols(tables);
+  GS_CHECK(symbols.size() == contexts.size() && (lanes == 1 || lanes == kMaxLanes));
+  const EncoderSymbols encoder = MakeEncoderSymbols(tables);
+  std::vector<uint32_t> first_entry(table_of_context.size());
+  for (size_t c = 0; c < first_entry.size(); ++c) first_entry[c] = table_of_context[c] * 256u;
   std::array<uint32_t, kMaxLanes> states;
-  states.fill(kStateLow);
-  std::vector<uint16_t> words;  // last to first
-  words.reserve(symbols.size() / 2 + 16);
-  for (size_t i = symbols.size(); i-- > 0;) {
-    const EncoderSymbol& symbol = encoder_symbols[size_t{table_of[i]} * 256 + symbols[i]];
-    uint32_t state = states[i % lanes];
-    if (state >= symbol.state_limit) {
-      words.push_back(static_cast<uint16_t>(state));
-      state >>= 16;
+  states.fill(kRansStateLow);
+  // A symbol gives at most one word; they are found last to first.
+  const auto buffer = std::make_unique_for_overwrite<uint16_t[]>(symbols.size());
+  uint16_t* const end = buffer.get() + symbols.size();
+  uint16_t* words = end;
+  size_t left = symbols.size();
+  while (left != 0) {
+    if (lanes == kMaxLanes && left % 16 == 0) {
+      left -=
+          RansEncodeWide({encoder.multipliers.data(), encoder.packed.data(), first_entry.data()},
+                         contexts.data(), symbols.data(), left, states.data(), words);
+      if (left == 0) break;
     }
-    const auto quotient = static_cast<uint32_t>(
-        (static_cast<unsigned __int128>(state) * symbol.reciprocal) >> symbol.shift);
-    states[i % lanes] =
-        (quotient << kProbabilityBits) + (state - quotient * symbol.frequency) + symbol.start;
+    --left;
+    const size_t entry = first_entry[contexts[left]] + symbols[left];
+    uint32_t& state = states[left % lanes];
+    state = EncodeOne(state, encoder.multipliers[entry], encoder.packed[entry], words);
   }
-  std::vector<std::byte> bytes(lanes * 4 + words.size() * 2);
+  std::vector<std::byte> bytes(lanes * 4 + static_cast<size_t>(end - words) * 2);
   for (uint32_t lane = 0; lane < lanes; ++lane) StoreLe(bytes.data() + lane * 4, states[lane]);
-  std::reverse(words.begin(), words.end());
-  if (!words.empty()) std::memcpy(bytes.data() + lanes * 4, words.data(), words.size() * 2);
+  if (words != end) {
+    std::memcpy(bytes.data() + lanes * 4, words, static_cast<size_t>(end - words) * 2);
+  }
   return bytes;
 }
 
 Result<RansDecoder> RansDecoder::Create(std::span<const std::byte> bytes,
-                                        std::span<const RansSlot> slots, uint32_t lanes) {
-  GS_CHECK(lanes >= 1 && lanes <= kMaxLanes);
+                                        std::span<const RansSlot> slots,
+                                        std::span<const uint32_t> first_slot, uint32_t lanes) {
+  GS_CHECK(lanes == 1 || lanes == kMaxLanes);
   if (bytes.size() < lanes * 4 || bytes.size() % 2 != 0) {
     return Fail(ErrorCode::kMalformed, "a symbol stream is shorter than its states");
   }
@@ -102,16 +118,19 @@ Result<RansDecoder> RansDecoder::Create(std::span<const std::byte> bytes,
   decoder.next_ = bytes.data() + lanes * 4;
   decoder.end_ = bytes.data() + bytes.size();
   decoder.slots_ = slots.data();
+  decoder.first_slot_ = first_slot.data();
   decoder.lanes_ = lanes;
   return decoder;
 }
 
-uint8_t RansDecoder::DecodeOne(uint8_t table) {
+uint8_t RansDecoder::DecodeOne(uint16_t context) {
   uint32_t& state = states_[lane_];
   lane_ = lane_ + 1 == lanes_ ? 0 : lane_ + 1;
-  const RansSlot slot = slots_[(size_t{table} << kProbabilityBits) + state % kProbabilityScale];
+  const uint32_t first = first_slot_[context];
+  largest_first_slot_ = std::max(largest_first_slot_, first);
+  const RansSlot slot = slots_[first + state % kProbabilityScale];
   state = ((slot >> 8 & 0xfff) + 1) * (state >> kProbabilityBits) + (slot >> 20);
-  if (state < kStateLow) {
+  if (state < kRansStateLow) {
     uint32_t word = 0;
     if (next_ != end_) {
       word = LoadLe<uint16_t>(next_);
@@ -124,47 +143,22 @@ uint8_t RansDecoder::DecodeOne(uint8_t table) {
   return static_cast<uint8_t>(slot);
 }
 
-// Whole groups of kMaxLanes symbols while the words cannot run out.
-void RansDecoder::DecodeGroups(std::span<const uint8_t> table_of, uint8_t* symbols) {
-  std::array<uint32_t, kMaxLanes> states = states_;
-  const std::byte* next = next_;
-  for (size_t i = 0; i < table_of.size(); i += kMaxLanes) {
-    for (uint32_t lane = 0; lane < kMaxLanes; ++lane) {
-      uint32_t state = states[lane];
-      const RansSlot slot =
-          slots_[(size_t{table_of[i + lane]} << kProbabilityBits) + state % kProbabilityScale];
-      symbols[i + lane] = static_cast<uint8_t>(slot);
-      state = ((slot >> 8 & 0xfff) + 1) * (state >> kProbabilityBits) + (slot >> 20);
-      // No branch: whether a word is needed is not predictable.
-      const uint32_t refilled = state << 16 | LoadLe<uint16_t>(next);
-      const bool refill = state < kStateLow;
-      states[lane] = refill ? refilled : state;
-      next += refill ? 2 : 0;
-    }
-  }
-  states_ = states;
-  next_ = next;
-}
-
-void RansDecoder::Decode(std::span<const uint8_t> table_of, uint8_t* symbols) {
+void RansDecoder::Decode(const uint16_t* contexts, size_t count, uint8_t* symbols) {
   size_t done = 0;
-  if (lanes_ == kMaxLanes && lane_ == 0) {
-    constexpr size_t kGroupWordBytes = kMaxLanes * 2;
-    while (table_of.size() - done >= kMaxLanes) {
-      // One group takes at most eight words, and looks one further.
-      const size_t safe_groups = static_cast<size_t>(end_ - next_ - 2) / kGroupWordBytes;
-      if (end_ - next_ < 2 || safe_groups == 0) break;
-      const size_t groups = std::min((table_of.size() - done) / kMaxLanes, safe_groups);
-      DecodeGroups(table_of.subspan(done, groups * kMaxLanes), symbols + done);
-      done += groups * kMaxLanes;
-    }
+  if (lanes_ == kMaxLanes && count >= 8) {
+    RansDecodeRun run{states_.data(),      lane_,    next_,   end_, slots_, first_slot_,
+                      largest_first_slot_, contexts, symbols, count};
+    done = RansDecodeWide(run);
+    next_ = run.next;
+    largest_first_slot_ = run.largest_first_slot;
+    lane_ = (lane_ + static_cast<uint32_t>(done)) % kMaxLanes;
   }
-  for (; done < table_of.size(); ++done) symbols[done] = DecodeOne(table_of[done]);
+  for (; done < count; ++done) symbols[done] = DecodeOne(contexts[done]);
 }
 
 Result<void> RansDecoder::Finish() const {
   bool complete = !exhausted_ && next_ == end_;
-  for (uint32_t lane = 0; lane < lanes_; ++lane) complete &= states_[lane] == kStateLow;
+  for (uint32_t lane = 0; lane < lanes_; ++lane) complete &= states_[lane] == kRansStateLow;
   if (complete) return {};
   return Fail(ErrorCode::kMalformed, "a symbol stream does not end where its symbols end");
 }

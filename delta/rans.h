@@ -11,7 +11,8 @@
 //   if state < 2^16: state = state * 2^16 + next word
 //
 // The encoder starts every lane at 2^16 and runs backwards, so a decoder that has all symbols must
-// be back at 2^16 in every lane with no word left: checked by Finish. For one thread.
+// be back at 2^16 in every lane with no word left: checked by Finish. With 32 lanes, whole runs of
+// 8 or 16 symbols are coded by wide instructions (delta/rans_wide.h). For one thread.
 #pragma once
 
 #include <array>
@@ -26,7 +27,8 @@ namespace gguf_shard {
 
 inline constexpr uint32_t kProbabilityBits = 12;
 inline constexpr uint32_t kProbabilityScale = 1u << kProbabilityBits;
-inline constexpr uint32_t kMaxLanes = 8;
+inline constexpr uint32_t kMaxLanes = 32;
+inline constexpr uint32_t kRansStateLow = 1u << 16;
 
 // One slot of a decoding table: symbol (8 bits), freq - 1 (12), slot - start (12).
 using RansSlot = uint32_t;
@@ -36,32 +38,39 @@ using FrequencyTable = std::array<uint16_t, 256>;
 // Fills 4096 slots. GS_CHECKs the sum.
 void BuildSlots(const FrequencyTable& frequencies, std::span<RansSlot, kProbabilityScale> slots);
 
-// Encodes symbols[i] with tables[table_of[i]]; every symbol's frequency must not be 0.
+// Encodes symbols[i] with tables[table_of_context[contexts[i]]]; every symbol's frequency must not
+// be 0. `lanes` is 1 or 32.
 std::vector<std::byte> RansEncode(std::span<const uint8_t> symbols,
-                                  std::span<const uint8_t> table_of,
+                                  std::span<const uint16_t> contexts,
+                                  std::span<const uint8_t> table_of_context,
                                   std::span<const FrequencyTable> tables, uint32_t lanes);
 
 class RansDecoder {
  public:
-  // `slots`: table t occupies [t * 4096, (t + 1) * 4096). Spans must outlive the decoder.
+  // `slots`: tables of 4096, one after the other; `first_slot`: of each context's table. Spans must
+  // outlive the decoder. `lanes` is 1 or 32.
   static Result<RansDecoder> Create(std::span<const std::byte> bytes,
-                                    std::span<const RansSlot> slots, uint32_t lanes);
+                                    std::span<const RansSlot> slots,
+                                    std::span<const uint32_t> first_slot, uint32_t lanes);
 
-  // Decodes table_of.size() more symbols. Damaged input gives wrong symbols, never a wrong access;
-  // Finish tells.
-  void Decode(std::span<const uint8_t> table_of, uint8_t* symbols);
-  uint8_t DecodeOne(uint8_t table);
+  // Decodes `count` more symbols, each under its context (an index of first_slot). Damaged input
+  // gives wrong symbols, never a wrong access; Finish tells.
+  void Decode(const uint16_t* contexts, size_t count, uint8_t* symbols);
+  uint8_t DecodeOne(uint16_t context);
+  // The largest first slot of all contexts seen.
+  uint32_t largest_first_slot() const { return largest_first_slot_; }
   // kMalformed unless exactly the encoded symbols were decoded.
   Result<void> Finish() const;
 
  private:
   RansDecoder() = default;
-  void DecodeGroups(std::span<const uint8_t> table_of, uint8_t* symbols);
 
-  std::array<uint32_t, kMaxLanes> states_{};
+  alignas(64) std::array<uint32_t, kMaxLanes> states_{};
   const std::byte* next_ = nullptr;
   const std::byte* end_ = nullptr;
   const RansSlot* slots_ = nullptr;
+  const uint32_t* first_slot_ = nullptr;
+  uint32_t largest_first_slot_ = 0;
   uint32_t lanes_ = 1;
   uint32_t lane_ = 0;
   bool exhausted_ = false;

@@ -27,6 +27,7 @@ class StreamWriter {
     for (const uint32_t count : context_counts) streams_.emplace_back(count);
   }
 
+  void Reserve(uint32_t stream, size_t symbol_count) { streams_[stream].Reserve(symbol_count); }
   uint8_t Code(uint32_t stream, uint16_t context, uint8_t symbol) {
     streams_[stream].Add(context, symbol);
     return symbol;

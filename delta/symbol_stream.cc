@@ -7,9 +7,8 @@
 namespace gguf_shard {
 namespace {
 
-// Below this many symbols, the states of seven more lanes cost more than they are worth.
-constexpr size_t kMinSymbolsForLanes = 4096;
-constexpr size_t kReadChunk = 256;
+// Below this many symbols, the states of 31 more lanes cost more than they are worth.
+constexpr size_t kMinSymbolsForLanes = 16384;
 
 void PutTable(const FrequencyTable& table, ByteWriter& model) {
   uint32_t left = kProbabilityScale;
@@ -51,12 +50,10 @@ std::vector<std::byte> SymbolWriter::Encode(uint32_t max_tables, ByteWriter& mod
   if (joined.tables.empty()) return {};
   model.PutBytes(std::as_bytes(std::span(joined.table_of_context)));
   for (const FrequencyTable& table : joined.tables) PutTable(table, model);
-  std::vector<uint8_t> table_of(symbols_.size());
-  for (size_t i = 0; i < table_of.size(); ++i) table_of[i] = joined.table_of_context[contexts_[i]];
   const uint32_t lanes = symbols_.size() < kMinSymbolsForLanes ? 1 : kMaxLanes;
   ByteWriter data;
   data.Put(static_cast<uint8_t>(lanes));
-  data.PutBytes(RansEncode(symbols_, table_of, joined.tables, lanes));
+  data.PutBytes(RansEncode(symbols_, contexts_, joined.table_of_context, joined.tables, lanes));
   return data.Take();
 }
 
@@ -64,20 +61,20 @@ Result<SymbolReader> SymbolReader::Create(uint32_t context_count, ByteReader& mo
                                           std::span<const std::byte> data) {
   SymbolReader reader;
   GS_ASSIGN(const uint8_t table_count, model.Get<uint8_t>());
-  reader.table_of_context_.assign(context_count, kUnusedContext);
   if (table_count == 0) {
     GS_TRY(ByteReader(data).ExpectEnd());
     return reader;
   }
   GS_ASSIGN(const auto map, model.GetBytes(context_count));
+  reader.first_slot_.resize(context_count);
   for (uint32_t c = 0; c < context_count; ++c) {
     const auto table = static_cast<uint8_t>(map[c]);
     if (table >= table_count && table != kUnusedContext) {
       return Fail(ErrorCode::kMalformed, "a context of a frame names a table that is not there");
     }
-    reader.table_of_context_[c] = table;
+    reader.first_slot_[c] = std::min(table, table_count) * kProbabilityScale;
   }
-  reader.slots_.resize(size_t{table_count} * kProbabilityScale);
+  reader.slots_.resize((size_t{table_count} + 1) * kProbabilityScale);
   for (size_t t = 0; t < table_count; ++t) {
     GS_ASSIGN(const FrequencyTable table, GetTable(model));
     BuildSlots(table, std::span(reader.slots_).subspan(t * kProbabilityScale).first<4096>());
@@ -87,30 +84,21 @@ Result<SymbolReader> SymbolReader::Create(uint32_t context_count, ByteReader& mo
   if (lanes != 1 && lanes != kMaxLanes) {
     return Fail(ErrorCode::kMalformed, "a symbol stream has an unknown number of lanes");
   }
-  GS_ASSIGN(reader.decoder_, RansDecoder::Create(data.subspan(1), reader.slots_, lanes));
+  GS_ASSIGN(reader.decoder_,
+            RansDecoder::Create(data.subspan(1), reader.slots_, reader.first_slot_, lanes));
   return reader;
 }
 
 void SymbolReader::Read(const uint16_t* contexts, size_t count, uint8_t* symbols) {
-  std::array<uint8_t, kReadChunk> tables;
-  for (size_t done = 0; done < count; done += kReadChunk) {
-    const size_t chunk = std::min(kReadChunk, count - done);
-    uint8_t largest = 0;
-    for (size_t i = 0; i < chunk; ++i) {
-      tables[i] = table_of_context_[contexts[done + i]];
-      largest = std::max(largest, tables[i]);
-    }
-    if (largest == kUnusedContext || !decoder_) {
-      bad_context_ = true;
-      std::fill_n(symbols + done, chunk, uint8_t{0});
-      continue;
-    }
-    decoder_->Decode(std::span(tables).first(chunk), symbols + done);
-  }
+  if (decoder_) return decoder_->Decode(contexts, count, symbols);
+  bad_context_ = true;
+  std::fill_n(symbols, count, uint8_t{0});
 }
 
 Result<void> SymbolReader::Finish() const {
-  if (bad_context_) {
+  const bool unused_seen =
+      decoder_ && decoder_->largest_first_slot() + kProbabilityScale == slots_.size();
+  if (bad_context_ || unused_seen) {
     return Fail(ErrorCode::kMalformed, "a frame uses a context that its model does not have");
   }
   return decoder_ ? decoder_->Finish() : Result<void>{};

@@ -5,12 +5,13 @@
 //   u8 x context_count: the table of each context, 255 where no symbol has it
 //   per table, symbols ascending: (u8 gap = symbols skipped, varint frequency) until 4096 is
 //   reached
-// Data: u8 lanes (1 or 8), then the rANS bytes (delta/rans.h). Empty when there is no symbol.
+// Data: u8 lanes (1 or 32), then the rANS bytes (delta/rans.h). Empty when there is no symbol.
 //
 // A writer and a reader are each for one thread.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -65,16 +66,17 @@ class SymbolReader {
   // symbol was encoded with is damaged input: reported by Finish.
   void Read(const uint16_t* contexts, size_t count, uint8_t* symbols);
   uint8_t ReadOne(uint16_t context) {
-    uint8_t symbol;
-    Read(&context, 1, &symbol);
-    return symbol;
+    if (decoder_) return decoder_->DecodeOne(context);
+    bad_context_ = true;
+    return 0;
   }
   Result<void> Finish() const;
 
  private:
   SymbolReader() = default;
 
-  std::vector<uint8_t> table_of_context_;
+  // By context. Contexts without a table have one more that gives zeros, after the others.
+  std::vector<uint32_t> first_slot_;
   std::vector<RansSlot> slots_;
   std::optional<RansDecoder> decoder_;
   bool bad_context_ = false;

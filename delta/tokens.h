@@ -75,12 +75,7 @@ class BitReader {
 
   // At most 32 bits; zeros beyond the end, which Finish reports.
   uint32_t Get(uint32_t bits) {
-    while (filled_ < bits) {
-      if (next_ < bytes_.size())
-        buffer_ |= uint64_t{static_cast<uint8_t>(bytes_[next_])} << filled_;
-      ++next_;
-      filled_ += 8;
-    }
+    if (filled_ < bits) Refill();
     const auto value = static_cast<uint32_t>(buffer_ & ((uint64_t{1} << bits) - 1));
     buffer_ >>= bits;
     filled_ -= bits;
@@ -90,15 +85,28 @@ class BitReader {
   uint32_t GetMagnitude(uint32_t token) { return TokenBase(token) + Get(TokenRawBits(token)); }
 
   Result<void> Finish() const {
-    if (next_ == bytes_.size()) return {};
+    if (next_ - filled_ / 8 == bytes_.size()) return {};
     return Fail(ErrorCode::kMalformed, "the raw bits of a frame do not end with its symbols");
   }
 
  private:
+  void Refill() {
+    if (next_ < bytes_.size() && bytes_.size() - next_ >= sizeof(uint32_t)) {
+      buffer_ |= uint64_t{LoadLe<uint32_t>(bytes_.data() + next_)} << filled_;
+      next_ += sizeof(uint32_t);
+      filled_ += 32;
+      return;
+    }
+    for (; filled_ < 32; filled_ += 8, ++next_) {
+      if (next_ >= bytes_.size()) continue;
+      buffer_ |= uint64_t{static_cast<uint8_t>(bytes_[next_])} << filled_;
+    }
+  }
+
   std::span<const std::byte> bytes_;
   uint64_t buffer_ = 0;
   uint32_t filled_ = 0;
-  size_t next_ = 0;
+  size_t next_ = 0;  // bytes taken into the buffer, zeros beyond the end included
 };
 
 }  // namespace gguf_shard

@@ -1,0 +1,46 @@
+// Where the base's weights of a group fall between the target's steps, for all weights at once, and
+// the residuals to there. docs/FORMAT-DELTA.md, "quant". Thread-safety: pure functions.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "delta/base_view.h"
+#include "delta/quant_group.h"
+
+namespace gguf_shard {
+
+inline constexpr uint32_t kQuantEdges = 5;
+inline constexpr uint32_t kQuantLevels = 17;
+inline constexpr uint32_t kQuantContexts = 4 * kQuantEdges * kQuantLevels;
+
+// What the 16 weights of a unit share: position = ratio * level + start, with 12 fraction bits.
+struct UnitPlaces {
+  std::array<int32_t, 16> ratio;
+  std::array<int32_t, 16> start;
+  std::array<int32_t, 16> level;  // of the target's slope against the noise, below kQuantLevels
+};
+
+// Of the sub-blocks of `target`, whose scales and minima are known.
+void PlaceUnits(const QuantFormat& format, const BaseView& base, const QuantGroup& target,
+                int32_t noise, uint32_t weight_count, UnitPlaces& places);
+
+struct QuantPrediction {
+  alignas(64) std::array<uint16_t, kGroupWeights> context;
+  alignas(64) std::array<int8_t, kGroupWeights> quant;
+};
+void PredictQuants(const QuantFormat& format, const BaseView& base, const UnitPlaces& places,
+                   uint32_t weight_count, QuantPrediction& prediction);
+
+// Folded residuals of `quant`, and back.
+void FoldQuants(const QuantFormat& format, const QuantPrediction& prediction, uint32_t weight_count,
+                const int8_t* quant, uint8_t* symbols);
+void UnfoldQuants(const QuantFormat& format, const QuantPrediction& prediction,
+                  uint32_t weight_count, const uint8_t* symbols, int8_t* quant);
+
+// Which class a level falls in, given the noise.
+constexpr int32_t LevelClass(int32_t level, int32_t noise, int32_t shift, int32_t last) {
+  return std::clamp(level - noise + shift, 0, last);
+}
+
+}  // namespace gguf_shard
