@@ -181,7 +181,8 @@ void QuantizeActivations(benchmark::State& state) {
 }
 
 void RegisterAll() {
-  for (const KernelIsa isa : {KernelIsa::kAvx512Vnni, KernelIsa::kAvx2, KernelIsa::kPortable}) {
+  for (const KernelIsa isa :
+       {KernelIsa::kAmx, KernelIsa::kAvx512Vnni, KernelIsa::kAvx2, KernelIsa::kPortable}) {
     if (!KernelIsaIsSupported(isa)) continue;
     for (const TensorType type : kMatMulTypes) {
       const std::string suffix =
@@ -192,7 +193,9 @@ void RegisterAll() {
       benchmark::RegisterBenchmark(("prompt/" + suffix).c_str(), Prompt, type, isa)
           ->Arg(1)
           ->Arg(8)
-          ->Arg(64);
+          ->Arg(16)
+          ->Arg(128)
+          ->Arg(512);
     }
   }
   benchmark::RegisterBenchmark("quantize_activations", QuantizeActivations);

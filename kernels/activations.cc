@@ -21,6 +21,7 @@ uint32_t PaddedColumns(uint32_t columns) {
 QuantizeKernel ChooseQuantizeKernel() {
   switch (DetectKernelIsa()) {
 #if defined(__x86_64__)
+    case KernelIsa::kAmx:
     case KernelIsa::kAvx512Vnni:
       return avx512::QuantizeGroups;
     case KernelIsa::kAvx2:

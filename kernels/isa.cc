@@ -4,6 +4,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 #include "kernels/matmul.h"
@@ -38,10 +40,37 @@ bool HasAvx512Vnni() {
 #endif
 }
 
+#if defined(__x86_64__) && defined(__linux__)
+bool ProcessorHasAmxInt8() {
+  constexpr unsigned kTiles = 1u << 24;
+  constexpr unsigned kInt8 = 1u << 25;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 &&
+         (edx & (kTiles | kInt8)) == (kTiles | kInt8);
+}
+
+// Threads get room to save tile registers only in a process that asked for them.
+bool RequestTileRegisters() {
+  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr int kTileData = 18;               // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+#endif
+
+bool HasAmx() {
+#if defined(__x86_64__) && defined(__linux__)
+  static const bool has = HasAvx512Vnni() && ProcessorHasAmxInt8() && RequestTileRegisters();
+  return has;
+#else
+  return false;
+#endif
+}
+
 std::optional<KernelIsa> IsaFromEnvironment() {
   const char* text = std::getenv("GGUF_SHARD_ISA");
   if (text == nullptr) return std::nullopt;
-  for (const auto isa : {KernelIsa::kPortable, KernelIsa::kAvx2, KernelIsa::kAvx512Vnni}) {
+  for (const auto isa :
+       {KernelIsa::kPortable, KernelIsa::kAvx2, KernelIsa::kAvx512Vnni, KernelIsa::kAmx}) {
     if (KernelIsaName(isa) == text) return isa;
   }
   return std::nullopt;
@@ -50,6 +79,7 @@ std::optional<KernelIsa> IsaFromEnvironment() {
 KernelIsa Detect() {
   const auto wished = IsaFromEnvironment();
   if (wished && KernelIsaIsSupported(*wished)) return *wished;
+  if (HasAmx()) return KernelIsa::kAmx;
   if (HasAvx512Vnni()) return KernelIsa::kAvx512Vnni;
   return HasAvx2() ? KernelIsa::kAvx2 : KernelIsa::kPortable;
 }
@@ -64,6 +94,8 @@ std::string_view KernelIsaName(KernelIsa isa) {
       return "avx2";
     case KernelIsa::kAvx512Vnni:
       return "avx512";
+    case KernelIsa::kAmx:
+      return "amx";
   }
   return "unknown";
 }
@@ -76,6 +108,8 @@ bool KernelIsaIsSupported(KernelIsa isa) {
       return HasAvx2();
     case KernelIsa::kAvx512Vnni:
       return HasAvx512Vnni();
+    case KernelIsa::kAmx:
+      return HasAmx();
   }
   return false;
 }

@@ -37,15 +37,49 @@ MatMulKernel Avx512Kernel(TensorType type) {
   using namespace avx512;
   return FirstOf(type, FloatKernel, Block32Kernel, Block256Kernel, Sub16Kernel);
 }
+
+MatMulKernel AmxKernel(TensorType type) {
+  using namespace amx;
+  return FirstOf(type, Block32Kernel, Block256Kernel, Sub16Kernel);
+}
 #endif
 
 MatMulKernel KernelOf(KernelIsa isa, TensorType type) {
 #if defined(__x86_64__)
-  if (isa == KernelIsa::kAvx512Vnni) return Avx512Kernel(type);
+  if (isa == KernelIsa::kAvx512Vnni || isa == KernelIsa::kAmx) return Avx512Kernel(type);
   if (isa == KernelIsa::kAvx2) return Avx2Kernel(type);
 #endif
   GS_CHECK(isa == KernelIsa::kPortable);
   return PortableKernel(type);
+}
+
+// How many tokens, from the first, go through tile registers: these take 16 at a time, and are
+// worth their while from about 11 on.
+size_t TileTokens(KernelIsa isa, size_t token_count) {
+  constexpr size_t kTokensOfTile = 16;
+  constexpr size_t kWorthATile = 11;
+  if (isa != KernelIsa::kAmx) return 0;
+  const size_t rest = token_count % kTokensOfTile;
+  return rest < kWorthATile ? token_count - rest : token_count;
+}
+
+void Run(MatMulKernel kernel, MatMulTask task, size_t first_token, size_t token_count) {
+  if (token_count == 0) return;
+  task.tokens += first_token;
+  task.token_count = token_count;
+  task.y += first_token * task.y_stride;
+  kernel(task);
+}
+
+void RunBatch(KernelIsa isa, TensorType type, const MatMulTask& task) {
+  size_t tile_tokens = 0;
+#if defined(__x86_64__)
+  if (const MatMulKernel tiles = AmxKernel(type); tiles != nullptr) {
+    tile_tokens = TileTokens(isa, task.token_count);
+    Run(tiles, task, 0, tile_tokens);
+  }
+#endif
+  Run(KernelOf(isa, type), task, tile_tokens, task.token_count - tile_tokens);
 }
 
 void CheckRun(const StripRun& run, const ActivationBatch& x, std::span<const uint32_t> tokens) {
@@ -67,8 +101,7 @@ bool HasMatMulKernel(TensorType type) { return PortableKernel(type) != nullptr; 
 void MatMul(KernelIsa isa, const StripRun& run, const ActivationBatch& x,
             std::span<const uint32_t> tokens, float* y, size_t y_stride) {
   CheckRun(run, x, tokens);
-  const MatMulKernel kernel = KernelOf(isa, run.type);
-  GS_CHECK(kernel != nullptr);
+  GS_CHECK(HasMatMulKernel(run.type));
   const uint64_t first_row = run.first_strip * run.geometry.rows;
   if (first_row >= run.rows || tokens.empty()) return;
 
@@ -91,7 +124,7 @@ void MatMul(KernelIsa isa, const StripRun& run, const ActivationBatch& x,
   task.token_count = tokens.size();
   task.y = y + first_row;
   task.y_stride = y_stride;
-  kernel(task);
+  RunBatch(isa, run.type, task);
 }
 
 }  // namespace gguf_shard

@@ -7,8 +7,18 @@
 #include "kernels/cpu/decode_32.h"
 #include "kernels/cpu/float_tile.h"
 #include "kernels/cpu/quantized_tile.h"
+#include "kernels/cpu/tile_walk.h"
 
 namespace gguf_shard {
+
+template <class Simd, template <class> class Decoder>
+constexpr MatMulKernel QuantizedKernel() {
+  if constexpr (Simd::kTiles) {
+    return TileWalk<Simd, Decoder>::Run;
+  } else {
+    return MultiplyQuantized<Simd, Decoder>;
+  }
+}
 
 template <class Simd>
 MatMulKernel FloatKernelOf(TensorType type) {
@@ -28,19 +38,19 @@ template <class Simd>
 MatMulKernel Block32KernelOf(TensorType type) {
   switch (type) {
     case TensorType::kQ4_0:
-      return MultiplyQuantized<Simd, DecodeQ4_0>;
+      return QuantizedKernel<Simd, DecodeQ4_0>();
     case TensorType::kQ4_1:
-      return MultiplyQuantized<Simd, DecodeQ4_1>;
+      return QuantizedKernel<Simd, DecodeQ4_1>();
     case TensorType::kQ5_0:
-      return MultiplyQuantized<Simd, DecodeQ5_0>;
+      return QuantizedKernel<Simd, DecodeQ5_0>();
     case TensorType::kQ5_1:
-      return MultiplyQuantized<Simd, DecodeQ5_1>;
+      return QuantizedKernel<Simd, DecodeQ5_1>();
     case TensorType::kQ8_0:
-      return MultiplyQuantized<Simd, DecodeQ8_0>;
+      return QuantizedKernel<Simd, DecodeQ8_0>();
     case TensorType::kIQ4_NL:
-      return MultiplyQuantized<Simd, DecodeIq4Nl>;
+      return QuantizedKernel<Simd, DecodeIq4Nl>();
     case TensorType::kMXFP4:
-      return MultiplyQuantized<Simd, DecodeMxfp4>;
+      return QuantizedKernel<Simd, DecodeMxfp4>();
     default:
       return nullptr;
   }
@@ -50,11 +60,11 @@ template <class Simd>
 MatMulKernel Block256KernelOf(TensorType type) {
   switch (type) {
     case TensorType::kQ4_K:
-      return MultiplyQuantized<Simd, DecodeQ4K>;
+      return QuantizedKernel<Simd, DecodeQ4K>();
     case TensorType::kQ5_K:
-      return MultiplyQuantized<Simd, DecodeQ5K>;
+      return QuantizedKernel<Simd, DecodeQ5K>();
     case TensorType::kIQ4_XS:
-      return MultiplyQuantized<Simd, DecodeIq4Xs>;
+      return QuantizedKernel<Simd, DecodeIq4Xs>();
     default:
       return nullptr;
   }
@@ -64,11 +74,11 @@ template <class Simd>
 MatMulKernel Sub16KernelOf(TensorType type) {
   switch (type) {
     case TensorType::kQ2_K:
-      return MultiplyQuantized<Simd, DecodeQ2K>;
+      return QuantizedKernel<Simd, DecodeQ2K>();
     case TensorType::kQ3_K:
-      return MultiplyQuantized<Simd, DecodeQ3K>;
+      return QuantizedKernel<Simd, DecodeQ3K>();
     case TensorType::kQ6_K:
-      return MultiplyQuantized<Simd, DecodeQ6K>;
+      return QuantizedKernel<Simd, DecodeQ6K>();
     default:
       return nullptr;
   }

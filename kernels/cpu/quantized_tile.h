@@ -120,6 +120,8 @@ void MultiplyQuantized(const MatMulTask& task) {
   constexpr uint32_t kUsualRows = Simd::kUsualTiles ? Decoder<Simd>::kTileRows : 0;
   if (kUsualRows != 0 && task.tile_rows == kUsualRows) {
     StripWalk<Simd, QuantizedTile<Simd, Decoder, kUsualRows>>::Run(task);
+  } else if (kUsualRows != 0 && task.tile_rows == kUsualRows / 2) {
+    StripWalk<Simd, QuantizedTile<Simd, Decoder, kUsualRows / 2>>::Run(task);
   } else {
     StripWalk<Simd, QuantizedTile<Simd, Decoder, 0>>::Run(task);
   }

@@ -32,6 +32,7 @@ struct BlockPlanes {
 template <class Tag, uint32_t kLaneCount>
 struct VectorBase {
   static constexpr uint32_t kLanes = kLaneCount;
+  static constexpr bool kTiles = false;  // tile registers: batches go through tile_walk.h
   typedef uint32_t U32 __attribute__((vector_size(kLaneCount * 4)));
   typedef int32_t I32 __attribute__((vector_size(kLaneCount * 4)));
   typedef float F32 __attribute__((vector_size(kLaneCount * 4)));

@@ -4,7 +4,8 @@
 // visited in order; in a page, the rows are taken kLanes at a time. The last vector of a tile
 // starts at row tile_rows - kLanes, so that it ends with the tile and reads no foreign bytes; rows
 // that two vectors share are computed twice, with the same result. Only tiles of fewer than kLanes
-// rows are read past their planes; those pages are copied to a padded buffer first.
+// rows are read past their planes; pages that would be left that way are copied to a padded buffer
+// first.
 //
 // A row's sum goes over pages, blocks and sub-blocks in order, in one accumulator for each token:
 // it does not depend on how tokens are grouped. Thread-safety: pure functions over a task.
@@ -17,6 +18,33 @@ namespace gguf_shard {
 
 inline constexpr size_t kTaskPageBytes = 4096;
 inline constexpr uint32_t kTaskMaxTileRows = 64;
+
+// The first row of a tile's vector number `vector`.
+template <uint32_t kLanes>
+GS_INLINE uint32_t VectorFirstRow(const MatMulTask& task, uint32_t vector) {
+  const uint32_t row = vector * kLanes;
+  if (task.tile_rows < kLanes) return 0;
+  return row + kLanes <= task.tile_rows ? row : task.tile_rows - kLanes;
+}
+
+// Whether the last vector of words or of short fields ends behind the page.
+template <uint32_t kLanes>
+GS_INLINE bool VectorsLeavePage(const MatMulTask& task) {
+  if (task.tile_rows >= kLanes) return false;
+  const uint32_t lacking = kLanes - task.tile_rows;
+  const size_t words_end = task.short_planes_offset + size_t{lacking} * 4;
+  const size_t shorts_end =
+      task.short_planes_offset +
+      (size_t{task.tile_blocks} * task.tile_rows + lacking) * task.short_bytes;
+  return words_end > kTaskPageBytes || shorts_end > kTaskPageBytes;
+}
+
+// `padded` has kTaskPageBytes + 64 bytes.
+GS_INLINE const std::byte* PadPage(const std::byte* page, std::byte* padded) {
+  __builtin_memcpy(padded, page, kTaskPageBytes);
+  __builtin_memset(padded + kTaskPageBytes, 0, 64);
+  return padded;
+}
 
 // `Tile` multiplies: Tile::Page(task, page_index, page, first_row, x, sums) adds the products of
 // one page, for kLanes rows from first_row on, to sums[kTokens]. Where Simd has kPairs,
@@ -69,20 +97,16 @@ struct StripWalk {
     for (uint32_t v = 0; v < vectors; ++v) {
       for (uint32_t t = 0; t < kTokens; ++t) sums[v][t] = Simd::ZeroF32();
     }
-    const bool narrow = task.tile_rows < kLanes;
+    const bool leaves_page = VectorsLeavePage<kLanes>(task);
     alignas(64) std::byte padded[kTaskPageBytes + 64];
     for (uint64_t page_index = 0; page_index < task.pages_per_strip; ++page_index) {
       const std::byte* page = pages + page_index * kTaskPageBytes;
-      if (narrow) {
-        __builtin_memcpy(padded, page, kTaskPageBytes);
-        __builtin_memset(padded + kTaskPageBytes, 0, 64);
-        page = padded;
-      }
+      if (leaves_page) page = PadPage(page, padded);
       Page(task, page_index, page, vectors, x, sums);
     }
     float* y = task.y + first_token * task.y_stride + first_row;
     for (uint32_t v = 0; v < vectors; ++v) {
-      const uint32_t row = FirstRow(task, v);
+      const uint32_t row = VectorFirstRow<kLanes>(task, v);
       for (uint32_t t = 0; t < kTokens; ++t) {
         Store(y + t * task.y_stride + row, sums[v][t], rows - row);
       }
@@ -97,17 +121,12 @@ struct StripWalk {
     uint32_t v = 0;
     if constexpr (Tile::kPairs) {
       for (; v + 2 <= vectors; v += 2) {
-        Tile::PagePair(task, page_index, page, FirstRow(task, v), FirstRow(task, v + 1), x, sums[v],
-                       sums[v + 1]);
+        Tile::PagePair(task, page_index, page, VectorFirstRow<kLanes>(task, v),
+                       VectorFirstRow<kLanes>(task, v + 1), x, sums[v], sums[v + 1]);
       }
     }
-    for (; v < vectors; ++v) Tile::Page(task, page_index, page, FirstRow(task, v), x, sums[v]);
-  }
-
-  static GS_INLINE uint32_t FirstRow(const MatMulTask& task, uint32_t vector) {
-    const uint32_t row = vector * kLanes;
-    if (task.tile_rows < kLanes) return 0;
-    return row + kLanes <= task.tile_rows ? row : task.tile_rows - kLanes;
+    for (; v < vectors; ++v)
+      Tile::Page(task, page_index, page, VectorFirstRow<kLanes>(task, v), x, sums[v]);
   }
 
   static GS_INLINE void Store(float* y, F32 sums, uint32_t rows) {

@@ -161,6 +161,38 @@ TEST_P(MatMulTest, ASubsetOfTokensInAnyOrderGivesTheirRows) {
   }
 }
 
+// Enough tokens for tile registers: at even distances, at uneven ones, with a rest of each size,
+// and more than are computed from one unpacking of a page.
+TEST_P(MatMulTest, LargeBatchesGiveEveryTokenTheBitsItHasAlone) {
+  constexpr uint32_t kRows = 37;
+  const uint32_t columns = OddColumns();
+  const TestMatrix matrix = RandomMatrix(type(), kRows, columns, 14);
+  const ActivationBatch x = MakeBatch(150, columns, RandomActivations(150, columns, 15));
+  std::vector<float> alone;
+  for (uint32_t token = 0; token < 150; ++token) {
+    const std::vector<uint32_t> one = {token};
+    const auto row = Multiply(matrix.Run(), x, one);
+    alone.insert(alone.end(), row.begin(), row.end());
+  }
+  std::vector<std::vector<uint32_t>> batches;
+  for (uint32_t count = 11; count <= 28; ++count) batches.push_back(AllTokens(count));
+  batches.push_back(AllTokens(150));
+  batches.push_back({});
+  for (uint32_t i = 0; i < 40; ++i) batches.back().push_back(i * i % 150);
+  batches.push_back({});
+  for (uint32_t i = 0; i < 35; ++i) batches.back().push_back(149 - 3 * i);
+  batches.push_back({});
+  for (uint32_t i = 0; i < 35; ++i) batches.back().push_back(4 * i + 2);
+  for (const auto& tokens : batches) {
+    const auto y = Multiply(matrix.Run(), x, tokens);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      ASSERT_EQ(0, std::memcmp(y.data() + i * kRows, alone.data() + size_t{tokens[i]} * kRows,
+                               kRows * sizeof(float)))
+          << "token " << i << " of " << tokens.size();
+    }
+  }
+}
+
 TEST_P(MatMulTest, RunsInTheMiddleWriteTheirOwnRowsOnly) {
   const uint32_t columns = OddColumns();
   const uint32_t tile_rows = GetTensorType(type()).tile_rows;
@@ -274,7 +306,7 @@ TEST_P(MatMulTest, APageFullOfPlanesIsReadWithoutLeavingIt) {
 INSTANTIATE_TEST_SUITE_P(TypesAndIsas, MatMulTest,
                          testing::Combine(testing::ValuesIn(kMatMulTypes),
                                           testing::Values(KernelIsa::kPortable, KernelIsa::kAvx2,
-                                                          KernelIsa::kAvx512Vnni)),
+                                                          KernelIsa::kAvx512Vnni, KernelIsa::kAmx)),
                          [](const testing::TestParamInfo<Parameters>& parameters) {
                            return std::string(TensorTypeName(std::get<0>(parameters.param))) + "_" +
                                   std::string(KernelIsaName(std::get<1>(parameters.param)));
