@@ -16,7 +16,7 @@ constexpr std::array<std::string_view, kFrameMethodCount> kMethodNames = {
     "stored", "quant", "float", "xor_planes", "planes", "bytes"};
 constexpr std::array<std::string_view, 3> kLevelNames = {"fast", "default", "max"};
 
-uint32_t MaxTables(DeltaLevel level) { return level == DeltaLevel::kMax ? 128 : 48; }
+uint32_t MaxTables(DeltaLevel level) { return level == DeltaLevel::kMax ? 128 : 24; }
 
 int ZstdLevel(DeltaLevel level) {
   switch (level) {

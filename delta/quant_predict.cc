@@ -2,6 +2,10 @@
 
 #include "delta/wide.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace gguf_shard {
 namespace {
 
@@ -58,6 +62,129 @@ void PredictIndexes(const BaseView& base, const UnitPlaces& places, uint32_t wei
   }
 }
 
+// What the units of a group share, beside their places.
+struct StepRange {
+  int32_t low;
+  int32_t high;
+};
+
+void PredictUnit(const StepRange& range, const UnitPlaces& places, uint32_t unit,
+                 const int16_t* level, int8_t* quant, uint16_t* context) {
+  const int32_t level_context = static_cast<int32_t>(4 * kQuantEdges) * places.level[unit];
+  for (uint32_t i = 0; i < kViewUnit; ++i) {
+    const StepPosition position = SplitPosition(places.ratio[unit] * level[i] + places.start[unit]);
+    const int32_t step = position.step;
+    // 0 inside; at the edges 1 and 2, beyond them 3 and 4.
+    const int32_t edge = (step == range.low ? 1 : 0) + (step == range.high ? 2 : 0) +
+                         (step < range.low ? 3 : 0) + (step > range.high ? 4 : 0);
+    quant[i] = static_cast<int8_t>(std::clamp(step, range.low, range.high));
+    context[i] = static_cast<uint16_t>(level_context + position.quarter + 4 * edge);
+  }
+}
+
+#if defined(__x86_64__)
+GS_TARGET_AVX512 inline __m512i Same16(int32_t value) { return _mm512_set1_epi32(value); }
+GS_TARGET_AVX2 inline __m256i Same8(int32_t value) { return _mm256_set1_epi32(value); }
+
+// The same, sixteen weights at a time.
+GS_TARGET_AVX512 void PredictUnitAvx512(const StepRange& range, const UnitPlaces& places,
+                                        uint32_t unit, const int16_t* level, int8_t* quant,
+                                        uint16_t* context) {
+  const __m512i low = Same16(range.low);
+  const __m512i high = Same16(range.high);
+  const __m512i levels =
+      _mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(level)));
+  const __m512i fixed = _mm512_add_epi32(_mm512_mullo_epi32(levels, Same16(places.ratio[unit])),
+                                         Same16(places.start[unit] + (1 << (kFractionBits - 3))));
+  const __m512i quarters = _mm512_add_epi32(_mm512_srai_epi32(fixed, kFractionBits - 2), Same16(2));
+  const __m512i step = _mm512_srai_epi32(quarters, 2);
+  __m512i edge = _mm512_maskz_mov_epi32(_mm512_cmpeq_epi32_mask(step, low), Same16(4));
+  edge = _mm512_mask_mov_epi32(edge, _mm512_cmpeq_epi32_mask(step, high), Same16(8));
+  edge = _mm512_mask_mov_epi32(edge, _mm512_cmplt_epi32_mask(step, low), Same16(12));
+  edge = _mm512_mask_mov_epi32(edge, _mm512_cmpgt_epi32_mask(step, high), Same16(16));
+  const __m512i inside = _mm512_min_epi32(_mm512_max_epi32(step, low), high);
+  const __m512i contexts =
+      _mm512_add_epi32(_mm512_add_epi32(_mm512_and_si512(quarters, Same16(3)), edge),
+                       Same16(static_cast<int32_t>(4 * kQuantEdges) * places.level[unit]));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(quant), _mm512_cvtepi32_epi8(inside));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(context), _mm512_cvtepi32_epi16(contexts));
+}
+
+struct EightPredictions {
+  __m256i inside;
+  __m256i contexts;
+};
+
+GS_TARGET_AVX2 inline EightPredictions PredictEight(const StepRange& range,
+                                                    const UnitPlaces& places, uint32_t unit,
+                                                    const int16_t* level) {
+  const __m256i low = Same8(range.low);
+  const __m256i high = Same8(range.high);
+  const __m256i levels =
+      _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(level)));
+  const __m256i fixed = _mm256_add_epi32(_mm256_mullo_epi32(levels, Same8(places.ratio[unit])),
+                                         Same8(places.start[unit] + (1 << (kFractionBits - 3))));
+  const __m256i quarters = _mm256_add_epi32(_mm256_srai_epi32(fixed, kFractionBits - 2), Same8(2));
+  const __m256i step = _mm256_srai_epi32(quarters, 2);
+  // The four cases exclude each other.
+  const __m256i at = _mm256_or_si256(_mm256_and_si256(_mm256_cmpeq_epi32(step, low), Same8(4)),
+                                     _mm256_and_si256(_mm256_cmpeq_epi32(step, high), Same8(8)));
+  const __m256i beyond =
+      _mm256_or_si256(_mm256_and_si256(_mm256_cmpgt_epi32(low, step), Same8(12)),
+                      _mm256_and_si256(_mm256_cmpgt_epi32(step, high), Same8(16)));
+  const __m256i edge = _mm256_or_si256(at, beyond);
+  return {_mm256_min_epi32(_mm256_max_epi32(step, low), high),
+          _mm256_add_epi32(_mm256_add_epi32(_mm256_and_si256(quarters, Same8(3)), edge),
+                           Same8(static_cast<int32_t>(4 * kQuantEdges) * places.level[unit]))};
+}
+
+GS_TARGET_AVX2 void PredictUnitAvx2(const StepRange& range, const UnitPlaces& places, uint32_t unit,
+                                    const int16_t* level, int8_t* quant, uint16_t* context) {
+  const EightPredictions first = PredictEight(range, places, unit, level);
+  const EightPredictions second = PredictEight(range, places, unit, level + 8);
+  // Packing interleaves the halves of both.
+  constexpr int kInOrder = 0xd8;
+  const __m256i contexts =
+      _mm256_permute4x64_epi64(_mm256_packus_epi32(first.contexts, second.contexts), kInOrder);
+  const __m256i quants =
+      _mm256_permute4x64_epi64(_mm256_packs_epi32(first.inside, second.inside), kInOrder);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(context), contexts);
+  _mm_storeu_si128(
+      reinterpret_cast<__m128i*>(quant),
+      _mm_packs_epi16(_mm256_castsi256_si128(quants), _mm256_extracti128_si256(quants, 1)));
+}
+#endif
+
+using UnitPredictor = void (*)(const StepRange&, const UnitPlaces&, uint32_t, const int16_t*,
+                               int8_t*, uint16_t*);
+UnitPredictor UnitPredictorHere() {
+#if defined(__x86_64__)
+  if (WideInUse() == Wide::kAvx512) return PredictUnitAvx512;
+  if (WideInUse() == Wide::kAvx2) return PredictUnitAvx2;
+#endif
+  return PredictUnit;
+}
+
+// FoldResidual and ApplyResidual in bytes: residuals wrap, so the lower bits are all that counts.
+GS_WIDE inline void FoldBytes(const int8_t* __restrict predicted, const int8_t* __restrict quant,
+                              uint32_t count, uint32_t shift, uint8_t* __restrict symbols) {
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto residual = static_cast<uint8_t>(quant[i] - predicted[i]);
+    const int32_t wrapped = static_cast<int8_t>(residual << shift) >> shift;
+    symbols[i] = static_cast<uint8_t>(wrapped << 1 ^ wrapped >> 31);
+  }
+}
+GS_WIDE inline void UnfoldBytes(const int8_t* __restrict predicted,
+                                const uint8_t* __restrict symbols, uint32_t count, uint8_t mask,
+                                uint8_t low, int8_t* __restrict quant) {
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto sign = static_cast<uint8_t>(0 - (symbols[i] & 1));
+    const auto residual = static_cast<uint8_t>(symbols[i] >> 1 ^ sign);
+    const auto value = static_cast<uint8_t>(predicted[i] + residual - low);
+    quant[i] = static_cast<int8_t>(static_cast<uint8_t>((value & mask) + low));
+  }
+}
+
 }  // namespace
 
 void PlaceUnits(const QuantFormat& format, const BaseView& base, const QuantGroup& target,
@@ -87,45 +214,28 @@ void PredictQuants(const QuantFormat& format, const BaseView& base, const UnitPl
                    uint32_t weight_count, QuantPrediction& prediction) {
   if (format.has_codebook) return PredictIndexes(base, places, weight_count, prediction);
   const int32_t low = format.quant_low;
-  const int32_t high = low + (1 << format.quant_bits) - 1;
-  RunWide([&]() GS_WIDE {
-    for (uint32_t unit = 0; unit < weight_count / kViewUnit; ++unit) {
-      const int32_t ratio = places.ratio[unit];
-      const int32_t start = places.start[unit];
-      const int32_t level_context = static_cast<int32_t>(4 * kQuantEdges) * places.level[unit];
-      const int16_t* const level = base.level.data() + unit * kViewUnit;
-      int8_t* const quant = prediction.quant.data() + unit * kViewUnit;
-      uint16_t* const context = prediction.context.data() + unit * kViewUnit;
-      for (uint32_t i = 0; i < kViewUnit; ++i) {
-        const StepPosition position = SplitPosition(ratio * level[i] + start);
-        // 0 inside; at the edges 1 and 2, beyond them 3 and 4.
-        const int32_t edge = (position.step == low ? 1 : 0) + (position.step == high ? 2 : 0) +
-                             (position.step < low ? 3 : 0) + (position.step > high ? 4 : 0);
-        quant[i] = static_cast<int8_t>(std::min(std::max(position.step, low), high));
-        context[i] = static_cast<uint16_t>(level_context + position.quarter + 4 * edge);
-      }
-    }
-  });
+  const StepRange range{low, low + (1 << format.quant_bits) - 1};
+  const UnitPredictor predict = UnitPredictorHere();
+  for (uint32_t unit = 0; unit < weight_count / kViewUnit; ++unit) {
+    const uint32_t first = unit * kViewUnit;
+    predict(range, places, unit, base.level.data() + first, prediction.quant.data() + first,
+            prediction.context.data() + first);
+  }
 }
 
 void FoldQuants(const QuantFormat& format, const QuantPrediction& prediction, uint32_t weight_count,
                 const int8_t* quant, uint8_t* symbols) {
-  const uint32_t bits = format.quant_bits;
-  RunWide([&]() GS_WIDE {
-    for (uint32_t i = 0; i < weight_count; ++i) {
-      symbols[i] = FoldResidual(quant[i] - prediction.quant[i], bits);
-    }
-  });
+  const uint32_t shift = 8 - format.quant_bits;
+  RunWide([&]()
+              GS_WIDE { FoldBytes(prediction.quant.data(), quant, weight_count, shift, symbols); });
 }
 
 void UnfoldQuants(const QuantFormat& format, const QuantPrediction& prediction,
                   uint32_t weight_count, const uint8_t* symbols, int8_t* quant) {
-  const uint32_t bits = format.quant_bits;
-  const int32_t low = format.quant_low;
+  const auto mask = static_cast<uint8_t>((1u << format.quant_bits) - 1);
+  const auto low = static_cast<uint8_t>(format.quant_low);
   RunWide([&]() GS_WIDE {
-    for (uint32_t i = 0; i < weight_count; ++i) {
-      quant[i] = static_cast<int8_t>(ApplyResidual(prediction.quant[i], symbols[i], low, bits));
-    }
+    UnfoldBytes(prediction.quant.data(), symbols, weight_count, mask, low, quant);
   });
 }
 

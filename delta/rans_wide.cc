@@ -5,6 +5,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#include <algorithm>
 #include <array>
 #endif
 
@@ -38,29 +39,31 @@ GS_TARGET_AVX512 inline __m512i DecodeStep16(RansDecodeRun& run, __m512i state, 
   return _mm512_mask_or_epi32(state, low, _mm512_slli_epi32(state, 16), words);
 }
 
+// Runs from any lane that is a multiple of 16. All vectors of lanes are on their way at once: each
+// waits long for its table entries.
 GS_TARGET_AVX512 size_t Decode16(RansDecodeRun& run) {
-  __m512i states[2] = {_mm512_load_si512(run.states), _mm512_load_si512(run.states + 16)};
+  constexpr size_t kVectors = kMaxLanes / 16;
+  __m512i states[kVectors];
+  for (size_t i = 0; i < kVectors; ++i) states[i] = _mm512_loadu_si512(run.states + 16 * i);
   __m512i largest = _mm512_set1_epi32(static_cast<int>(run.largest_first_slot));
   size_t done = 0;
+  size_t place = run.lane / 16;
   const auto Room = [&run](size_t steps) {
     return static_cast<size_t>(run.end - run.next) >= steps * kWordBytesRead;
   };
-  if (run.lane == 16 && run.count >= 16 && Room(1)) {
-    states[1] = DecodeStep16(run, states[1], 0, largest);
-    done = 16;
-  }
-  if (run.lane == 0 || done == 16) {
-    for (; run.count - done >= 32 && Room(2); done += 32) {
-      states[0] = DecodeStep16(run, states[0], done, largest);
-      states[1] = DecodeStep16(run, states[1], done + 16, largest);
+  while (run.count - done >= 16 && Room(1)) {
+    if (place == 0 && run.count - done >= kMaxLanes && Room(kVectors)) {
+      for (size_t i = 0; i < kVectors; ++i) {
+        states[i] = DecodeStep16(run, states[i], done + 16 * i, largest);
+      }
+      done += kMaxLanes;
+      continue;
     }
-    if (run.count - done >= 16 && Room(1)) {
-      states[0] = DecodeStep16(run, states[0], done, largest);
-      done += 16;
-    }
+    states[place] = DecodeStep16(run, states[place], done, largest);
+    done += 16;
+    place = (place + 1) % kVectors;
   }
-  _mm512_store_si512(run.states, states[0]);
-  _mm512_store_si512(run.states + 16, states[1]);
+  for (size_t i = 0; i < kVectors; ++i) _mm512_storeu_si512(run.states + 16 * i, states[i]);
   run.largest_first_slot = _mm512_reduce_max_epu32(largest);
   return done;
 }
@@ -112,9 +115,10 @@ GS_TARGET_AVX2 inline __m256i DecodeStep8(RansDecodeRun& run, __m256i state, siz
 
 // Runs from any lane that is a multiple of 8.
 GS_TARGET_AVX2 size_t Decode8(RansDecodeRun& run, size_t done) {
-  __m256i states[4];
-  for (size_t i = 0; i < 4; ++i) {
-    states[i] = _mm256_load_si256(reinterpret_cast<const __m256i*>(run.states + 8 * i));
+  constexpr size_t kVectors = kMaxLanes / 8;
+  __m256i states[kVectors];
+  for (size_t i = 0; i < kVectors; ++i) {
+    states[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(run.states + 8 * i));
   }
   __m256i largest = _mm256_set1_epi32(static_cast<int>(run.largest_first_slot));
   size_t place = (run.lane + done) % kMaxLanes / 8;
@@ -122,26 +126,38 @@ GS_TARGET_AVX2 size_t Decode8(RansDecodeRun& run, size_t done) {
     return static_cast<size_t>(run.end - run.next) >= steps * kWordBytesRead;
   };
   while (run.count - done >= 8 && Room(1)) {
-    if (place == 0 && run.count - done >= 32 && Room(4)) {
-      for (size_t i = 0; i < 4; ++i) {
+    if (place == 0 && run.count - done >= kMaxLanes && Room(kVectors)) {
+      for (size_t i = 0; i < kVectors; ++i) {
         states[i] = DecodeStep8(run, states[i], done + 8 * i, largest);
       }
-      done += 32;
+      done += kMaxLanes;
       continue;
     }
     states[place] = DecodeStep8(run, states[place], done, largest);
     done += 8;
-    place = (place + 1) % 4;
+    place = (place + 1) % kVectors;
   }
-  alignas(32) std::array<uint32_t, 8> lanes;
-  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes.data()), largest);
+  std::array<uint32_t, 8> lanes;
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes.data()), largest);
   for (const uint32_t lane : lanes) {
     run.largest_first_slot = std::max(run.largest_first_slot, lane);
   }
-  for (size_t i = 0; i < 4; ++i) {
-    _mm256_store_si256(reinterpret_cast<__m256i*>(run.states + 8 * i), states[i]);
+  for (size_t i = 0; i < kVectors; ++i) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(run.states + 8 * i), states[i]);
   }
   return done;
+}
+
+// Eight symbols: what is left of a run, or all of a short one.
+GS_TARGET_AVX2 size_t DecodeEight(RansDecodeRun& run, size_t done) {
+  if (static_cast<size_t>(run.end - run.next) < kWordBytesRead) return done;
+  auto* const place = reinterpret_cast<__m256i*>(run.states + (run.lane + done) % kMaxLanes);
+  __m256i largest = _mm256_set1_epi32(static_cast<int>(run.largest_first_slot));
+  _mm256_storeu_si256(place, DecodeStep8(run, _mm256_loadu_si256(place), done, largest));
+  for (size_t i = done; i < done + 8; ++i) {
+    run.largest_first_slot = std::max(run.largest_first_slot, run.first_slot[run.contexts[i]]);
+  }
+  return done + 8;
 }
 
 // The high halves of 16 products.
@@ -185,19 +201,21 @@ GS_TARGET_AVX512 inline __m512i EncodeStep16(const RansEncodeTables& tables, __m
 GS_TARGET_AVX512 size_t Encode16(const RansEncodeTables& tables, const uint16_t* contexts,
                                  const uint8_t* symbols, size_t count, uint32_t* states,
                                  uint16_t*& words) {
-  __m512i halves[2] = {_mm512_loadu_si512(states), _mm512_loadu_si512(states + 16)};
+  constexpr size_t kVectors = kMaxLanes / 16;
+  __m512i vectors[kVectors];
+  for (size_t i = 0; i < kVectors; ++i) vectors[i] = _mm512_loadu_si512(states + 16 * i);
   size_t left = count;
-  if (left % 32 != 0) {
-    left -= 16;
-    halves[0] = EncodeStep16(tables, halves[0], contexts + left, symbols + left, words);
+  for (; left % kMaxLanes != 0; left -= 16) {
+    __m512i& vector = vectors[(left - 16) % kMaxLanes / 16];
+    vector = EncodeStep16(tables, vector, contexts + left - 16, symbols + left - 16, words);
   }
   while (left != 0) {
-    left -= 32;
-    halves[1] = EncodeStep16(tables, halves[1], contexts + left + 16, symbols + left + 16, words);
-    halves[0] = EncodeStep16(tables, halves[0], contexts + left, symbols + left, words);
+    for (size_t i = kVectors; i-- > 0;) {
+      left -= 16;
+      vectors[i] = EncodeStep16(tables, vectors[i], contexts + left, symbols + left, words);
+    }
   }
-  _mm512_storeu_si512(states, halves[0]);
-  _mm512_storeu_si512(states + 16, halves[1]);
+  for (size_t i = 0; i < kVectors; ++i) _mm512_storeu_si512(states + 16 * i, vectors[i]);
   return count;
 }
 
@@ -207,7 +225,8 @@ size_t RansDecodeWide(RansDecodeRun& run) {
   const Wide wide = WideInUse();
   if (wide == Wide::kNone || run.lane % 8 != 0) return 0;
   const size_t done = wide == Wide::kAvx512 && run.lane % 16 == 0 ? Decode16(run) : 0;
-  return run.count - done >= 8 ? Decode8(run, done) : done;
+  const size_t left = run.count - done;
+  return left >= 16 ? Decode8(run, done) : left >= 8 ? DecodeEight(run, done) : done;
 }
 
 size_t RansEncodeWide(const RansEncodeTables& tables, const uint16_t* contexts,
