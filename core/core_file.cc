@@ -7,6 +7,7 @@
 
 #include "core/bytes.h"
 #include "core/check.h"
+#include "core/core_commit.h"
 #include "core/gguf_writer.h"
 
 namespace gguf_shard {
@@ -119,14 +120,12 @@ std::vector<std::byte> SerializeCoreHeader(const CoreMap& map) {
   return writer.Serialize();
 }
 
-Result<CoreFile> CoreFile::Open(const std::filesystem::path& map_path, Caching caching) {
-  std::error_code ignored;
-  const bool is_directory = std::filesystem::is_directory(map_path, ignored);
-  const std::filesystem::path path = is_directory ? map_path / kMapFileName : map_path;
-  GS_ASSIGN(const std::string json, ReadWholeFile(path, kMaxMapBytes));
+Result<CoreFile> CoreFile::OpenWithMap(const std::filesystem::path& path,
+                                       const std::filesystem::path& text_path, Caching caching) {
+  GS_ASSIGN(const std::string json, ReadWholeFile(text_path, kMaxMapBytes));
   auto map = ParseMap(json);
   if (!map) {
-    map.error().SetFileIfEmpty(path.string());
+    map.error().SetFileIfEmpty(text_path.string());
     return Fail(std::move(map.error()));
   }
   const std::filesystem::path core_path = path.parent_path() / map->core.file;
@@ -142,6 +141,17 @@ Result<CoreFile> CoreFile::Open(const std::filesystem::path& map_path, Caching c
   }
   GS_ASSIGN(File file, File::OpenRead(core_path, caching));
   return CoreFile(std::move(*map), std::move(file), path);
+}
+
+Result<CoreFile> CoreFile::Open(const std::filesystem::path& map_path, Caching caching) {
+  std::error_code ignored;
+  const bool is_directory = std::filesystem::is_directory(map_path, ignored);
+  const std::filesystem::path path = is_directory ? map_path / kMapFileName : map_path;
+  auto opened = OpenWithMap(path, path, caching);
+  if (opened) return opened;
+  // Interrupted between core and map (core/core_commit.h): the new map is there, by another name.
+  auto next = OpenWithMap(path, NextMapPath(path), caching);
+  return next ? std::move(next) : std::move(opened);
 }
 
 CoreFile CoreFile::WithOverlay(CoreFile core, CoreMap map,

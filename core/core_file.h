@@ -75,6 +75,10 @@ class CoreFile {
   Result<std::vector<std::byte>> ReadBytes(PageRange pages, uint64_t byte_size) const;
 
  private:
+  // The map at `path`, whose text is read from `text_path`.
+  static Result<CoreFile> OpenWithMap(const std::filesystem::path& path,
+                                      const std::filesystem::path& text_path, Caching caching);
+
   CoreFile(CoreMap map, File file, std::filesystem::path map_path)
       : map_(std::move(map)), file_(std::move(file)), map_path_(std::move(map_path)) {}
 

@@ -1,5 +1,5 @@
-// Writes a new core file: header, pages in any order, index. The file appears under its name with
-// Commit(), or not at all.
+// Writes a new core file: pages in any order, index, header. It appears with its map, under their
+// names, with Commit(), or not at all.
 //
 // The CRCs of the pages go straight into the index area of the file, so that memory does not grow
 // with the model. Thread-safety: WritePages may be called from many threads at once.
@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <span>
 
+#include "core/core_commit.h"
 #include "core/digest.h"
 #include "core/error.h"
 #include "core/file.h"
@@ -28,7 +29,10 @@ class CoreWriter {
   // Last: the header holds a digest of the finished map.
   Result<void> WriteHeader(const CoreMap& map);
   Result<void> Sync() { return output_.Sync(); }
-  Result<void> Commit() { return output_.Commit(); }
+  Result<void> Commit(const std::filesystem::path& map_path, std::string_view map_text,
+                      Overwrite overwrite) {
+    return CommitCore(output_, map_path, map_text, overwrite);
+  }
 
  private:
   CoreWriter(OutputFile output, const MapCore& core) : output_(std::move(output)), core_(core) {}

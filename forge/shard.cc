@@ -103,21 +103,6 @@ void FillDigests(const SourceDigests& digests, const Sha256Digest& index_sha256,
   map.core.index_sha256 = index_sha256;
 }
 
-Result<void> CommitBoth(CoreWriter& writer, const OutputPaths& paths, const std::string& map_text,
-                        Overwrite overwrite) {
-  GS_ASSIGN(OutputFile map, OutputFile::Create(paths.map, overwrite));
-  GS_TRY(map.WriteAt(0, AsBytes(map_text)));
-  GS_TRY(map.Sync());
-  GS_TRY(writer.Sync());
-  GS_TRY(CheckCancelled());  // the last chance: from here on the job completes
-  std::error_code ignored;
-  const bool replaces_core = fs::exists(paths.core, ignored);
-  GS_TRY(writer.Commit());
-  auto committed = map.Commit();
-  if (!committed && !replaces_core) fs::remove(paths.core, ignored);
-  return committed;
-}
-
 // The map as it will be read: nothing is published that this program would refuse.
 Result<std::string> SerializeChecked(const CoreMap& map) {
   std::string text = SerializeMap(map);
@@ -170,7 +155,9 @@ Result<ShardReport> ShardModel(const fs::path& model_path, const ShardOptions& o
   FillDigests(digests, index_sha256, report.map);
   GS_TRY(writer.WriteHeader(report.map));
   GS_ASSIGN(const std::string map_text, SerializeChecked(report.map));
-  GS_TRY(CommitBoth(writer, paths, map_text, options.overwrite));
+  GS_TRY(writer.Sync());
+  GS_TRY(CheckCancelled());  // the last chance: from here on the job completes
+  GS_TRY(writer.Commit(paths.map, map_text, options.overwrite));
   directory.Keep();
   return report;
 }

@@ -16,7 +16,8 @@ MODULES = {
     "kernels": {"core", "gpu"},
     "atlas": {"core", "gpu"},
     "runtime": {"core", "atlas", "kernels", "gpu"},
-    "cli": {"core", "gpu", "forge", "delta", "kernels", "atlas", "runtime"},
+    "validate": {"core", "gpu", "forge", "delta", "kernels", "atlas", "runtime"},
+    "cli": {"core", "gpu", "forge", "delta", "kernels", "atlas", "runtime", "validate"},
 }
 
 OTHER_FOLDERS = ["include", "tests", "bench", "scripts", "cmake", "docs", "schemas", ".ci"]
