@@ -18,13 +18,19 @@ Result<void> CommitCore(OutputFile& core, const std::filesystem::path& map_path,
         Error(ErrorCode::kAlreadyExists, "the output exists already").File(map_path.string()));
   }
   const std::filesystem::path next = NextMapPath(map_path);
+  const bool replaces_core = std::filesystem::exists(core.path(), ignored);
   GS_TRY(WriteWholeFile(next, map_text, Overwrite::kAllow));
   auto committed = core.Commit();
   if (!committed) {
     static_cast<void>(RemoveDurably(next));
     return committed;
   }
-  return RenameDurably(next, map_path);
+  auto named = RenameDurably(next, map_path);
+  if (!named && !replaces_core) {
+    static_cast<void>(RemoveDurably(core.path()));
+    static_cast<void>(RemoveDurably(next));
+  }
+  return named;
 }
 
 }  // namespace gguf_shard
