@@ -5,8 +5,8 @@
 //
 //   pinned    the high zone and an evenly spread part of the normal runs: loaded once, never
 //   evicted streamed  the rest of the cyclic schedule: read ahead through a ring, freed after use
-//   cached    runs used on demand (experts, gathered embedding rows): LRU over the slots left to
-//             them
+//   cached    runs used on demand (experts, gathered embedding rows): the slots left to them, by a
+//             cache policy (LRU unless options say otherwise)
 //
 // A dense model is read in a cycle, and plain LRU over a cycle larger than the cache never hits; a
 // fixed resident part plus a stream is the optimum. Streamed runs are spread evenly over the cycle
@@ -32,6 +32,7 @@
 #include <string_view>
 #include <vector>
 
+#include "atlas/cache_policy.h"
 #include "atlas/page_source.h"
 #include "atlas/run_table.h"
 #include "core/error.h"
@@ -49,7 +50,8 @@ struct AtlasOptions {
       8;                    // shards read ahead at most (ring space permitting); 0: no prefetch
   uint32_t io_threads = 4;  // reads in flight
   IoMethod io_method = IoMethod::kAuto;
-  uint32_t concurrent_pins = 4;  // runs pinned at once, at most (number of workers)
+  CachePolicy cache_policy = CachePolicy::kLru;  // of runs used on demand
+  uint32_t concurrent_pins = 4;                  // runs pinned at once, at most (number of workers)
 };
 
 struct AtlasStats {

@@ -19,7 +19,10 @@ uint8_t EvictionRank(Zone zone) {
 
 }  // namespace
 
-FrameCache::FrameCache(std::span<const FrameClass> classes) {
+FrameCache::FrameCache(std::span<const FrameClass> classes, CachePolicy policy, uint32_t run_count,
+                       uint64_t on_demand_run_count)
+    : policy_(policy),
+      ranks_(policy, policy == CachePolicy::kLru ? 0 : run_count, on_demand_run_count) {
   for (const FrameClass& frame_class : classes) {
     const auto first = static_cast<uint32_t>(frames_.size());
     const auto class_index = static_cast<uint16_t>(classes_.size());
@@ -35,6 +38,7 @@ FrameCache::FrameCache(std::span<const FrameClass> classes) {
     Class owner;
     owner.frame_count = frame_class.frame_count;
     if (owner.frame_count > 0) owner.free_head = first;
+    for (RankedFrames& used : owner.used) used.reserve(owner.frame_count);
     classes_.push_back(owner);
   }
 }
@@ -55,10 +59,64 @@ void FrameCache::Take(uint32_t frame_index, uint32_t run_index) {
   frame.run_index = run_index;
 }
 
-FrameCache::List& FrameCache::ListOf(const Frame& frame) {
-  Class& owner = classes_[frame.frame_class];
-  return (frame.unused_prefetch ? owner.spared : owner.used)[frame.zone_rank];
+FrameCache::RankedFrames& FrameCache::UsedOf(const Frame& frame) {
+  return classes_[frame.frame_class].used[frame.zone_rank];
 }
+
+FrameCache::List& FrameCache::SparedOf(const Frame& frame) {
+  return classes_[frame.frame_class].spared[frame.zone_rank];
+}
+
+void FrameCache::CountUse(uint32_t frame_index) {
+  const Frame& frame = frames_[frame_index];
+  ++classes_[frame.frame_class].use_count;
+  if (policy_ != CachePolicy::kLru) ranks_.NoteUse(frame.run_index);
+}
+
+// Ranked frames -----------------------------------------------------------------------------------
+
+void FrameCache::Place(RankedFrames& heap, uint32_t position, uint32_t frame) {
+  heap[position] = frame;
+  frames_[frame].heap_position = position;
+}
+
+void FrameCache::SiftUp(RankedFrames& heap, uint32_t position) {
+  const uint32_t frame = heap[position];
+  for (; position > 0; position = (position - 1) / 2) {
+    const uint32_t above = heap[(position - 1) / 2];
+    if (RankOf(above) <= RankOf(frame)) break;
+    Place(heap, position, above);
+  }
+  Place(heap, position, frame);
+}
+
+void FrameCache::SiftDown(RankedFrames& heap, uint32_t position) {
+  const uint32_t frame = heap[position];
+  for (uint32_t below = 2 * position + 1; below < heap.size(); below = 2 * position + 1) {
+    if (below + 1 < heap.size() && RankOf(heap[below + 1]) < RankOf(heap[below])) ++below;
+    if (RankOf(frame) <= RankOf(heap[below])) break;
+    Place(heap, position, heap[below]);
+    position = below;
+  }
+  Place(heap, position, frame);
+}
+
+void FrameCache::PushRanked(RankedFrames& heap, uint32_t frame) {
+  heap.push_back(frame);
+  SiftUp(heap, static_cast<uint32_t>(heap.size() - 1));
+}
+
+void FrameCache::EraseRanked(RankedFrames& heap, uint32_t frame) {
+  const uint32_t position = frames_[frame].heap_position;
+  const uint32_t last = heap.back();
+  heap.pop_back();
+  if (last == frame) return;
+  Place(heap, position, last);
+  SiftUp(heap, position);
+  SiftDown(heap, frames_[last].heap_position);
+}
+
+// Victims -----------------------------------------------------------------------------------------
 
 // Whether a spared frame has waited for its use for too long.
 bool FrameCache::IsExpired(const Class& owner, uint32_t frame) const {
@@ -69,7 +127,7 @@ std::optional<uint32_t> FrameCache::Victim(const Class& owner, bool for_prefetch
   for (uint8_t rank = 0; rank < kZoneCount; ++rank) {
     const uint32_t spared = owner.spared[rank].oldest;
     if (spared != kNone && IsExpired(owner, spared)) return spared;
-    if (owner.used[rank].oldest != kNone) return owner.used[rank].oldest;
+    if (!owner.used[rank].empty()) return owner.used[rank].front();
   }
   if (for_prefetch) return std::nullopt;
   for (const List& list : owner.spared) {
@@ -85,7 +143,13 @@ void FrameCache::MakeIdle(uint32_t frame_index, Zone zone, bool unused_prefetch)
   frame.zone_rank = EvictionRank(zone);
   frame.unused_prefetch = unused_prefetch;
   frame.made_idle_at_use = classes_[frame.frame_class].use_count;
-  List& list = ListOf(frame);
+  ++idle_count_;
+  if (!unused_prefetch) {
+    frame.rank = policy_ == CachePolicy::kLru ? static_cast<double>(idle_count_)
+                                              : ranks_.RankOf(frame.run_index);
+    return PushRanked(UsedOf(frame), frame_index);
+  }
+  List& list = SparedOf(frame);
   frame.previous = list.newest;
   frame.next = kNone;
   (list.newest == kNone ? list.oldest : frames_[list.newest].next) = frame_index;
@@ -94,7 +158,8 @@ void FrameCache::MakeIdle(uint32_t frame_index, Zone zone, bool unused_prefetch)
 
 void FrameCache::Unlink(uint32_t frame_index) {
   Frame& frame = frames_[frame_index];
-  List& list = ListOf(frame);
+  if (!frame.unused_prefetch) return EraseRanked(UsedOf(frame), frame_index);
+  List& list = SparedOf(frame);
   (frame.previous == kNone ? list.oldest : frames_[frame.previous].next) = frame.next;
   (frame.next == kNone ? list.newest : frames_[frame.next].previous) = frame.previous;
 }

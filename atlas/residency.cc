@@ -5,6 +5,13 @@
 #include "core/check.h"
 
 namespace gguf_shard {
+namespace {
+
+uint64_t OnDemandRuns(const RunTable& runs, const Schedule& schedule) {
+  return runs.run_count() - schedule.size();
+}
+
+}  // namespace
 
 Residency::Residency(const CoreMap& map, const RunTable& runs, const Schedule& schedule,
                      const ResidencyPlan& plan, const AtlasOptions& options)
@@ -17,7 +24,8 @@ Residency::Residency(const CoreMap& map, const RunTable& runs, const Schedule& s
       states_(runs.run_count()),
       tracker_(schedule, options.concurrent_pins),
       ring_(plan.ring_pages),
-      frames_(plan.frame_classes),
+      frames_(plan.frame_classes, options.cache_policy, runs.run_count(),
+              OnDemandRuns(runs, schedule)),
       wishes_(static_cast<uint32_t>(plan.frame_classes.size()) + 1) {
   demands_.reserve(options.concurrent_pins);
 }

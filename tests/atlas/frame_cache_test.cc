@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace gguf_shard {
 namespace {
 
@@ -92,6 +94,50 @@ TEST(FrameCache, PrefetchesDoNotEvictEachOtherUntilTheyAreOld) {
   Use(cache, b);
   Use(cache, b);
   EXPECT_EQ(cache.Next(0, /*for_prefetch=*/true), a) << "nobody came for it";
+}
+
+TEST(FrameCache, FrequencyEvictsWhatWasUsedLeastWhateverItsAge) {
+  FrameCache cache(OneClass(3), CachePolicy::kFrequency, /*run_count=*/8,
+                   /*on_demand_run_count=*/100);
+  const auto load = [&](uint32_t run) {
+    const uint32_t frame = *cache.Next(0, false);
+    if (cache.IsIdle(frame)) cache.Free(frame);
+    cache.Take(frame, run);
+    cache.CountUse(frame);
+    cache.MakeIdle(frame, Zone::kNormal, false);
+    return frame;
+  };
+  const uint32_t often = load(1);
+  Use(cache, often);
+  const uint32_t once = load(2);
+  const uint32_t twice = load(3);
+  Use(cache, twice);
+  EXPECT_EQ(cache.Next(0, false), once);
+  EXPECT_EQ(load(4), once);
+  EXPECT_EQ(load(2), once) << "the history of run 2 survives its eviction";
+  EXPECT_EQ(load(2 + 3), often) << "two uses each now; this one's are the oldest";
+}
+
+TEST(FrameCache, RankedFramesStayInOrderUnderAnyUse) {
+  constexpr uint32_t kFrames = 40;
+  FrameCache cache(OneClass(kFrames), CachePolicy::kLru);
+  std::vector<uint32_t> by_age;
+  for (uint32_t i = 0; i < kFrames; ++i) by_age.push_back(Load(cache, i));
+  std::mt19937 random(3);
+  for (int round = 0; round < 2000; ++round) {
+    ASSERT_EQ(cache.Next(0, false), by_age.front());
+    const size_t chosen = random() % by_age.size();
+    const uint32_t frame = by_age[chosen];
+    by_age.erase(by_age.begin() + static_cast<ptrdiff_t>(chosen));
+    by_age.push_back(frame);
+    if (round % 3 == 0) {
+      cache.Free(frame);
+      cache.Take(frame, 1000u + static_cast<uint32_t>(round));
+      cache.MakeIdle(frame, Zone::kNormal, false);
+    } else {
+      Use(cache, frame);
+    }
+  }
 }
 
 }  // namespace
