@@ -31,7 +31,7 @@ bool WantsCore(const ApplyArguments& arguments, const OpenedModel& base) {
 Result<ApplyReport> Apply(const ApplyArguments& arguments, const OpenedModel& base,
                           Progress& progress) {
   GS_ASSIGN(const PatchReader patch, PatchReader::Open(arguments.patch));
-  GS_TRY(CheckBase(patch.patch(), *base.view, arguments.trust_map));
+  GS_TRY(CheckBase(patch.patch(), *base.view, arguments.trust_map, arguments.threads));
   GS_ASSIGN(const auto target, PatchedView::Create(patch, *base.view));
   const ApplyOptions options{arguments.threads,
                              arguments.force ? Overwrite::kAllow : Overwrite::kRefuse};

@@ -3,6 +3,7 @@
 #include "core/edit_file.h"
 #include "delta/create.h"
 #include "delta/source_stream.h"
+#include "delta/task_group.h"
 
 namespace gguf_shard {
 namespace {
@@ -38,6 +39,7 @@ Result<void> WritePiece(const PatchedView& target, const FilePiece& piece,
       GS_ASSIGN(const bool copied,
                 CopyRange(*extent->file, extent->offset, output, piece.offset, piece.byte_size));
       if (copied) {
+        output.StartWriteback(piece.offset, piece.byte_size);
         report.shared_bytes += piece.byte_size;
         return {};
       }
@@ -54,11 +56,20 @@ Result<OutputFile> WriteFile(const PatchReader& patch, const PatchedView& target
                              Progress& progress, ApplyReport& report) {
   GS_ASSIGN(OutputFile output, OutputFile::Create(path, options.overwrite));
   Sha256Hasher hasher;
-  GS_TRY(StreamFile(target, index, ThreadCountOr(options.thread_count), progress,
-                    [&](const FilePiece& piece, std::span<const std::byte> bytes) -> Result<void> {
-                      hasher.Update(bytes);
-                      return WritePiece(target, piece, bytes, output, report);
-                    }));
+  // Hashing takes as long as writing: each piece is hashed while it is written.
+  TaskGroup hashing(1);
+  const auto consume = [&](const FilePiece& piece,
+                           std::span<const std::byte> bytes) -> Result<void> {
+    const auto hash = [&hasher, bytes]() -> Result<void> {
+      hasher.Update(bytes);
+      return {};
+    };
+    GS_TRY(hashing.Submit(hash));
+    auto written = WritePiece(target, piece, bytes, output, report);
+    GS_TRY(hashing.Wait());
+    return written;
+  };
+  GS_TRY(StreamFile(target, index, ThreadCountOr(options.thread_count), progress, consume));
   GS_TRY(CheckSha256(patch.patch().files[index], hasher.Finish()));
   return output;
 }

@@ -1,5 +1,6 @@
 // Writing a patched core beside its base.
 #include <algorithm>
+#include <future>
 
 #include "core/bytes.h"
 #include "core/edit_file.h"
@@ -22,6 +23,7 @@ Result<void> CopyPages(const CoreFile& base, PageRange range, uint64_t data_offs
     GS_ASSIGN(const bool copied, CopyRange(base.file(), base.map().core.data_offset + offset,
                                            output, data_offset + offset, count));
     if (copied) {
+      output.StartWriteback(data_offset + offset, count);
       report.shared_bytes += count;
     } else {
       std::vector<std::byte> pages(count);
@@ -58,7 +60,6 @@ Result<ApplyReport> ApplyToCore(const PatchReader& patch, const PatchedView& tar
   const uint64_t data_offset = plan.map.core.data_offset;
   const uint64_t core_bytes = data_offset + plan.map.core.page_count * kPageBytes;
   GS_TRY(CheckFreeSpace(directory, core_bytes));
-  GS_TRY(ProveTarget(patch, target, options.thread_count, progress));
   const auto core_path = directory / plan.map.core.file;
   const auto map_path = directory / core.map_path().filename();
   GS_ASSIGN(OutputFile output, OutputFile::Create(core_path, options.overwrite));
@@ -66,6 +67,10 @@ Result<ApplyReport> ApplyToCore(const PatchReader& patch, const PatchedView& tar
   ApplyReport report;
   std::vector<PageRange> written;
   progress.Start("applying", target.total_bytes());
+  // Nothing has a name before the proof is done.
+  NoProgress silent;
+  auto proof = std::async(std::launch::async,
+                          [&] { return ProveTarget(patch, target, options.thread_count, silent); });
   GS_ASSIGN(const auto index,
             FillChangedPages(core, target, plan, options.thread_count, progress,
                              [&](uint64_t first, std::span<const std::byte> pages) -> Result<void> {
@@ -79,6 +84,7 @@ Result<ApplyReport> ApplyToCore(const PatchReader& patch, const PatchedView& tar
   GS_TRY(output.WriteAt(0, SerializeCoreHeader(plan.map)));
   GS_TRY(output.WriteAt(data_offset + plan.map.core.index.first_page * kPageBytes, index));
   GS_TRY(map_output.WriteAt(0, AsBytes(SerializeMap(plan.map))));
+  GS_TRY(proof.get());
   GS_TRY(output.Commit());
   GS_TRY(map_output.Commit());
   progress.Finish();

@@ -20,7 +20,7 @@ class PatchCreator {
         target_(target),
         options_(options),
         frames_(writer, options.level, ThreadCountOr(options.thread_count)),
-        differ_(base, target, frames_, progress),
+        differ_(base, target, frames_, options.level != DeltaLevel::kFast, progress),
         progress_(progress),
         base_used_(base.tensors().size(), false),
         base_digests_(base.tensors().size()),

@@ -21,7 +21,7 @@ uint32_t MaxTables(DeltaLevel level) { return level == DeltaLevel::kMax ? 128 : 
 int ZstdLevel(DeltaLevel level) {
   switch (level) {
     case DeltaLevel::kFast:
-      return 1;
+      return kZstdHuffmanLevel;
     case DeltaLevel::kDefault:
       return 3;
     case DeltaLevel::kMax:
@@ -30,17 +30,41 @@ int ZstdLevel(DeltaLevel level) {
   return 19;
 }
 
-// Byte p of every block together: block b's byte p goes to plane p at b.
-void SplitPlanes(std::span<const std::byte> bytes, size_t stride, std::span<std::byte> planes) {
+// Bytes for a moment, kept by each thread: fresh memory would cost more than what is done with it.
+std::span<std::byte> Scratch(size_t size) {
+  thread_local std::vector<std::byte> scratch;
+  if (scratch.size() < size) scratch.resize(size);
+  return std::span(scratch).first(size);
+}
+
+// Blocks are taken a few kilobytes at a time, so that both sides stay in the processor's cache.
+constexpr size_t kBlocksAtOnce = 256;
+
+// Byte p of every block together: block b's byte p goes to plane p at b. With base bytes, XOR of
+// both.
+void SplitPlanes(std::span<const std::byte> bytes, std::span<const std::byte> base, size_t stride,
+                 std::span<std::byte> planes) {
   const size_t count = bytes.size() / stride;
-  for (size_t p = 0; p < stride; ++p) {
-    for (size_t b = 0; b < count; ++b) planes[p * count + b] = bytes[b * stride + p];
+  for (size_t first = 0; first < count; first += kBlocksAtOnce) {
+    const size_t end = std::min(first + kBlocksAtOnce, count);
+    for (size_t p = 0; p < stride; ++p) {
+      std::byte* const plane = planes.data() + p * count;
+      if (base.empty()) {
+        for (size_t b = first; b < end; ++b) plane[b] = bytes[b * stride + p];
+      } else {
+        for (size_t b = first; b < end; ++b)
+          plane[b] = bytes[b * stride + p] ^ base[b * stride + p];
+      }
+    }
   }
 }
 void JoinPlanes(std::span<const std::byte> planes, size_t stride, std::span<std::byte> bytes) {
   const size_t count = bytes.size() / stride;
-  for (size_t p = 0; p < stride; ++p) {
-    for (size_t b = 0; b < count; ++b) bytes[b * stride + p] = planes[p * count + b];
+  for (size_t first = 0; first < count; first += kBlocksAtOnce) {
+    const size_t end = std::min(first + kBlocksAtOnce, count);
+    for (size_t p = 0; p < stride; ++p) {
+      for (size_t b = first; b < end; ++b) bytes[b * stride + p] = planes[p * count + b];
+    }
   }
 }
 
@@ -50,16 +74,14 @@ void XorInto(std::span<std::byte> target, std::span<const std::byte> base) {
 
 std::vector<std::byte> EncodePlanes(TensorType type, std::span<const std::byte> target,
                                     std::span<const std::byte> base, int zstd_level) {
-  std::vector<std::byte> bytes(target.begin(), target.end());
-  if (!base.empty()) XorInto(bytes, base);
-  std::vector<std::byte> planes(bytes.size());
-  SplitPlanes(bytes, GetTensorType(type).block_bytes, planes);
+  const auto planes = Scratch(target.size());
+  SplitPlanes(target, base, GetTensorType(type).block_bytes, planes);
   return ZstdCompress(planes, zstd_level);
 }
 
 Result<void> DecodePlanes(TensorType type, std::span<const std::byte> payload,
                           std::span<const std::byte> base, std::span<std::byte> target) {
-  std::vector<std::byte> planes(target.size());
+  const auto planes = Scratch(target.size());
   GS_TRY(ZstdDecompress(payload, planes));
   JoinPlanes(planes, GetTensorType(type).block_bytes, target);
   if (!base.empty()) XorInto(target, base);
@@ -71,9 +93,19 @@ uint64_t WeightCount(TensorType type, uint64_t bytes) {
   return bytes / info.block_bytes * info.block_weights;
 }
 
+size_t PayloadBytes(const EncodedFrame& frame, std::span<const std::byte> target) {
+  return frame.method == FrameMethod::kStored ? target.size() : frame.payload.size();
+}
+
 // Keeps the smaller of two encodings.
-void Offer(EncodedFrame& best, FrameMethod method, std::vector<std::byte> payload) {
-  if (payload.size() < best.payload.size()) best = {method, std::move(payload)};
+void Offer(EncodedFrame& best, std::span<const std::byte> target, FrameMethod method,
+           std::vector<std::byte> payload) {
+  if (payload.size() < PayloadBytes(best, target)) best = {method, std::move(payload)};
+}
+
+EncodedFrame WithPayload(EncodedFrame best, std::span<const std::byte> target) {
+  if (best.method == FrameMethod::kStored) best.payload.assign(target.begin(), target.end());
+  return best;
 }
 
 // The codecs that look at numbers; true when one applies.
@@ -83,11 +115,11 @@ bool OfferNumeric(const FrameTypes& types, std::span<const std::byte> target,
   if (CanQuantCode(types.target_type, *types.base_type)) {
     const WeightSpan weights{types.target_type, *types.base_type,
                              WeightCount(types.target_type, target.size())};
-    Offer(best, FrameMethod::kQuant, QuantEncode(weights, target, base, MaxTables(level)));
+    Offer(best, target, FrameMethod::kQuant, QuantEncode(weights, target, base, MaxTables(level)));
     return true;
   }
   if (CanFloatCode(types.target_type) && types.target_type == *types.base_type) {
-    Offer(best, FrameMethod::kFloat,
+    Offer(best, target, FrameMethod::kFloat,
           FloatEncode(types.target_type, target, base, MaxTables(level)));
     return true;
   }
@@ -130,21 +162,25 @@ std::optional<uint64_t> FrameBaseBytes(const FrameTypes& types, uint64_t target_
 EncodedFrame EncodeFrame(const FrameTypes& types, std::span<const std::byte> target,
                          std::span<const std::byte> base, DeltaLevel level) {
   GS_CHECK(FrameBaseBytes(types, target.size()) == base.size());
-  EncodedFrame best{FrameMethod::kStored, {target.begin(), target.end()}};
+  // Stands for the target as it is, which is copied only when nothing is smaller.
+  EncodedFrame best{FrameMethod::kStored, {}};
   const bool numeric = level != DeltaLevel::kFast && OfferNumeric(types, target, base, level, best);
   // Where numbers are predicted well, planes never win; they are worth a try elsewhere.
-  if (numeric && (level != DeltaLevel::kMax || best.payload.size() < target.size() / 4 * 3)) {
-    return best;
+  if (numeric &&
+      (level != DeltaLevel::kMax || PayloadBytes(best, target) < target.size() / 4 * 3)) {
+    return WithPayload(std::move(best), target);
   }
   const int zstd_level = ZstdLevel(level);
   const bool same_type = types.base_type == types.target_type;
   if (same_type) {
-    Offer(best, FrameMethod::kXorPlanes, EncodePlanes(types.target_type, target, base, zstd_level));
+    Offer(best, target, FrameMethod::kXorPlanes,
+          EncodePlanes(types.target_type, target, base, zstd_level));
   }
   if (!same_type || level == DeltaLevel::kMax) {
-    Offer(best, FrameMethod::kPlanes, EncodePlanes(types.target_type, target, {}, zstd_level));
+    Offer(best, target, FrameMethod::kPlanes,
+          EncodePlanes(types.target_type, target, {}, zstd_level));
   }
-  return best;
+  return WithPayload(std::move(best), target);
 }
 
 Result<void> DecodeFrame(FrameMethod method, const FrameTypes& types,

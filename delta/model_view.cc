@@ -4,7 +4,10 @@
 #include <array>
 
 #include "core/bytes.h"
+#include "core/cancel.h"
 #include "core/check.h"
+#include "delta/create.h"
+#include "delta/task_group.h"
 
 namespace gguf_shard {
 namespace {
@@ -94,17 +97,24 @@ Result<Xxh128Digest> ContentDigestFrom(const ModelView& view,
   return hasher.Finish();
 }
 
-Result<Xxh128Digest> ContentDigest(const ModelView& view, bool trust_digests) {
-  std::vector<Xxh128Digest> digests;
-  for (uint32_t i = 0; i < view.tensors().size(); ++i) {
+Result<Xxh128Digest> ContentDigest(const ModelView& view, bool trust_digests,
+                                   uint32_t thread_count) {
+  std::vector<Xxh128Digest> digests(view.tensors().size());
+  TaskGroup tasks(ThreadCountOr(thread_count));
+  for (uint32_t i = 0; i < digests.size(); ++i) {
     const auto& known = view.tensors()[i].digest;
     if (trust_digests && known) {
-      digests.push_back(*known);
-    } else {
-      GS_ASSIGN(const Xxh128Digest digest, TensorDigest(view, i));
-      digests.push_back(digest);
+      digests[i] = *known;
+      continue;
     }
+    const auto digest = [&view, &digests, i]() -> Result<void> {
+      GS_TRY(CheckCancelled());
+      GS_ASSIGN(digests[i], TensorDigest(view, i));
+      return {};
+    };
+    GS_TRY(tasks.Submit(digest));
   }
+  GS_TRY(tasks.Wait());
   return ContentDigestFrom(view, digests);
 }
 

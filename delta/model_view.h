@@ -101,8 +101,9 @@ Result<OpenedModel> OpenModel(const std::filesystem::path& path);
 
 // Identifies a model's content: XXH3-128 over every file's header, every tensor's digest and every
 // gap, in file order. Reads tensors without a known digest (or all, when `trust_digests` is
-// false).
-Result<Xxh128Digest> ContentDigest(const ModelView& view, bool trust_digests);
+// false), several at a time (thread_count 0: one per processor).
+Result<Xxh128Digest> ContentDigest(const ModelView& view, bool trust_digests,
+                                   uint32_t thread_count = 0);
 Result<Xxh128Digest> TensorDigest(const ModelView& view, uint32_t tensor_index);
 // The same digest from the digests of all tensors.
 Result<Xxh128Digest> ContentDigestFrom(const ModelView& view,

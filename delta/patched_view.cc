@@ -26,7 +26,8 @@ std::vector<std::byte> HeaderReference(const ModelView& base) {
 
 }  // namespace
 
-Result<void> CheckBase(const Patch& patch, const ModelView& base, bool trust_digests) {
+Result<void> CheckBase(const Patch& patch, const ModelView& base, bool trust_digests,
+                       uint32_t thread_count) {
   const Error mismatch(ErrorCode::kMismatch, "the base is not the one the patch was made from");
   if (patch.base_files.size() != base.files().size()) {
     return Fail(Error(mismatch)
@@ -40,7 +41,7 @@ Result<void> CheckBase(const Patch& patch, const ModelView& base, bool trust_dig
                     .Expected(fmt::format("{} bytes", patch.base_files[i].byte_size))
                     .Found(fmt::format("{} bytes", base.files()[i].byte_size)));
   }
-  GS_ASSIGN(const Xxh128Digest digest, ContentDigest(base, trust_digests));
+  GS_ASSIGN(const Xxh128Digest digest, ContentDigest(base, trust_digests, thread_count));
   if (digest == patch.base_digest) return {};
   return Fail(Error(mismatch)
                   .File(base.files().front().name)

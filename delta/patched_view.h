@@ -13,7 +13,8 @@ namespace gguf_shard {
 
 // Whether the base is the one that the patch was made from: sizes first, then the content digest.
 // kMismatch says what differs. With `trust_digests`, the digests of a map are taken as they are.
-Result<void> CheckBase(const Patch& patch, const ModelView& base, bool trust_digests);
+Result<void> CheckBase(const Patch& patch, const ModelView& base, bool trust_digests,
+                       uint32_t thread_count = 0);
 
 class PatchedView final : public ModelView {
  public:

@@ -53,7 +53,8 @@ TensorDiffer::Job TensorDiffer::MakeJob(uint32_t target_tensor,
   const uint64_t columns = target.shape.empty() ? 1 : target.shape[0];
   const TensorTypeInfo& info = GetTensorType(target.type);
   job.row_bytes = columns / info.block_weights * info.block_bytes;
-  job.search_rows = job.types.base_type == job.types.target_type && job.row_bytes != 0 &&
+  job.search_rows = (search_all_ || job.base_bytes != job.target_bytes) &&
+                    job.types.base_type == job.types.target_type && job.row_bytes != 0 &&
                     job.base_bytes % job.row_bytes == 0 &&
                     RowIndex::IsWorthwhile(job.row_bytes, job.base_bytes / job.row_bytes);
   return job;

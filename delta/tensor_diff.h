@@ -21,9 +21,14 @@ class TensorDiffer {
   // Equal runs are found at this granularity.
   static constexpr uint64_t kChunkBytes = uint64_t{64} << 10;
 
+  // `search_all`: rows are looked up in tensors of unchanged size, too.
   TensorDiffer(const ModelView& base, const ModelView& target, FrameBuilder& frames,
-               Progress& progress)
-      : base_(base), target_(target), frames_(frames), progress_(progress) {}
+               bool search_all, Progress& progress)
+      : base_(base),
+        target_(target),
+        frames_(frames),
+        search_all_(search_all),
+        progress_(progress) {}
 
   struct Outcome {
     std::vector<PatchSpan> spans;
@@ -60,6 +65,7 @@ class TensorDiffer {
   const ModelView& base_;
   const ModelView& target_;
   FrameBuilder& frames_;
+  bool search_all_;
   Progress& progress_;
 };
 

@@ -19,6 +19,7 @@ struct FreeContext {
 
 // The window of a frame must reach back over the whole reference.
 constexpr int kMaxWindowLog = 31;
+constexpr size_t kMaxKeptBytes = size_t{8} << 20;
 int WindowLog(size_t bytes) {
   return std::clamp(static_cast<int>(std::bit_width(bytes + 1)), 10, kMaxWindowLog);
 }
@@ -31,18 +32,25 @@ std::vector<std::byte> ZstdCompress(std::span<const std::byte> bytes, int level,
   GS_CHECK(context != nullptr);
   ZSTD_CCtx_reset(context.get(), ZSTD_reset_session_and_parameters);
   ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, level);
+  if (level == kZstdHuffmanLevel) {
+    ZSTD_CCtx_setParameter(context.get(), ZSTD_c_literalCompressionMode, ZSTD_ps_enable);
+  }
   if (!reference.empty()) {
     ZSTD_CCtx_setParameter(context.get(), ZSTD_c_windowLog,
                            WindowLog(bytes.size() + reference.size()));
     ZSTD_CCtx_setParameter(context.get(), ZSTD_c_enableLongDistanceMatching, 1);
     ZSTD_CCtx_refPrefix(context.get(), reference.data(), reference.size());
   }
-  std::vector<std::byte> compressed(ZSTD_compressBound(bytes.size()));
-  const size_t size = ZSTD_compress2(context.get(), compressed.data(), compressed.size(),
-                                     bytes.data(), bytes.size());
+  // Kept by the thread: fresh memory for every frame costs as much as compressing quickly.
+  thread_local std::vector<std::byte> kept;
+  std::vector<std::byte> large;
+  const size_t bound = ZSTD_compressBound(bytes.size());
+  std::vector<std::byte>& buffer = bound <= kMaxKeptBytes ? kept : large;
+  if (buffer.size() < bound) buffer.resize(bound);
+  const size_t size =
+      ZSTD_compress2(context.get(), buffer.data(), bound, bytes.data(), bytes.size());
   GS_CHECK(!ZSTD_isError(size));
-  compressed.resize(size);
-  return compressed;
+  return {buffer.begin(), buffer.begin() + static_cast<ptrdiff_t>(size)};
 }
 
 Result<void> ZstdDecompress(std::span<const std::byte> compressed, std::span<std::byte> target,

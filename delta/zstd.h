@@ -10,6 +10,8 @@
 namespace gguf_shard {
 
 // With `reference`, the reference's bytes may be copied from (as if they came before).
+// `level`: zstd's own, or kZstdHuffmanLevel: next to no search for repeats, all entropy coding.
+inline constexpr int kZstdHuffmanLevel = -100;
 std::vector<std::byte> ZstdCompress(std::span<const std::byte> bytes, int level,
                                     std::span<const std::byte> reference = {});
 // Fails unless the result has exactly target.size() bytes.
