@@ -90,6 +90,9 @@ class Residency {
   void Failed(uint32_t run_index);
 
   uint32_t slot(uint32_t run_index) const { return states_[run_index].slot; }
+  bool IsResident(uint32_t run_index) const {
+    return states_[run_index].presence == Presence::kResident;
+  }
   // Resident in a slot of its own: from now on it needs neither Pin nor Unpin.
   bool IsSettled(uint32_t run_index) const;
   const ResidencyCounts& counts() const { return counts_; }

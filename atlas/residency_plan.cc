@@ -11,11 +11,10 @@ namespace gguf_shard {
 namespace {
 
 // The ring keeps `io_threads` reads of at least this length in flight and as much again ready; it
-// takes a hundredth of the scheduled bytes when that is more, and then at most kMaxRingPages: what
+// takes a hundredth of the scheduled bytes when that is more, and then at most max_ring_bytes: what
 // the ring has, the resident share lacks, and a ring that the processor's cache holds is filled
 // faster (measured in a virtual machine: 4 MiB 94%, 8 MiB 90%, 16 MiB 80% of the plain read).
-constexpr uint64_t kMinReadPages = 64;    // 256 KiB
-constexpr uint64_t kMaxRingPages = 2048;  // 8 MiB
+constexpr uint64_t kMinReadPages = 64;  // 256 KiB
 constexpr uint64_t kRingShare = 100;
 // Embedding rows: words repeat, but each row is small.
 constexpr uint64_t kGatherCacheShare = 64;
@@ -65,8 +64,8 @@ uint64_t RingPages(const Totals& totals, uint64_t available_pages, const AtlasOp
   const uint64_t longest = totals.longest_scheduled_run;
   const uint64_t least = std::max<uint32_t>(1, options.io_threads) * kMinReadPages * 2 +
                          UniversalFrames(options) * longest;
-  const uint64_t wanted =
-      std::max(least, std::min(totals.scheduled_pages / kRingShare, kMaxRingPages));
+  const uint64_t wanted = std::max(
+      least, std::min(totals.scheduled_pages / kRingShare, options.max_ring_bytes / kPageBytes));
   const uint64_t pages = std::min({wanted, available_pages / 2, totals.scheduled_pages});
   return pages < 2 * longest ? 0 : pages;
 }

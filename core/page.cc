@@ -45,19 +45,23 @@ bool PageIsIntact(const CoreId& core_id, uint64_t page_index,
 
 Result<void> CheckPage(const CoreId& core_id, uint64_t page_index,
                        std::span<const std::byte, kPageBytes> page) {
-  if (PageIsIntact(core_id, page_index, page)) return {};
-  const uint32_t magic = LoadLe<uint32_t>(page.data() + kPageMagicOffset);
+  return CheckPageTag(page_index, PageCrc(core_id, page_index, page.first<kPageContentBytes>()),
+                      StoredPageCrc(page), LoadLe<uint32_t>(page.data() + kPageMagicOffset));
+}
+
+Result<void> CheckPageTag(uint64_t page_index, uint32_t computed_crc, uint32_t stored_crc,
+                          uint32_t magic) {
   if (magic != kPageMagic) {
     return Fail(Error(ErrorCode::kChecksumMismatch, "the page's magic is wrong")
                     .Page(page_index)
                     .Expected(fmt::format("{:08x}", kPageMagic))
                     .Found(fmt::format("{:08x}", magic)));
   }
-  const uint32_t computed = PageCrc(core_id, page_index, page.first<kPageContentBytes>());
+  if (computed_crc == stored_crc) return {};
   return Fail(Error(ErrorCode::kChecksumMismatch, "the page fails its tag")
                   .Page(page_index)
-                  .Expected(fmt::format("{:08x}", computed))
-                  .Found(fmt::format("{:08x}", StoredPageCrc(page))));
+                  .Expected(fmt::format("{:08x}", computed_crc))
+                  .Found(fmt::format("{:08x}", stored_crc)));
 }
 
 }  // namespace gguf_shard

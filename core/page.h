@@ -52,6 +52,10 @@ bool PageIsIntact(const CoreId& core_id, uint64_t page_index,
 Result<void> CheckPage(const CoreId& core_id, uint64_t page_index,
                        std::span<const std::byte, kPageBytes> page);
 
+// The judgement itself, for those who had the CRC computed elsewhere (on a device).
+Result<void> CheckPageTag(uint64_t page_index, uint32_t computed_crc, uint32_t stored_crc,
+                          uint32_t magic);
+
 inline uint32_t StoredPageCrc(std::span<const std::byte, kPageBytes> page) {
   uint32_t crc;
   __builtin_memcpy(&crc, page.data() + kPageCrcOffset, sizeof crc);

@@ -2,7 +2,7 @@
 // constants, and no descriptor exists anywhere. One buffer is one allocation, counted against the
 // device's limit; whoever needs many small pieces cuts them out of one buffer.
 //
-// Owned by one holder; free it only when no submission that uses it is in flight. Reading and
+// Thread-safety: one holder; free it only when no submission that uses it is in flight. Reading and
 // writing mapped memory follows the timeline (gpu/queue.h); mapped memory is always coherent.
 #pragma once
 
@@ -42,6 +42,8 @@ class Buffer {
 
   bool empty() const { return bytes_ == 0; }
   uint64_t bytes() const { return bytes_; }
+  // What the device counts for it; 0 for imported memory.
+  uint64_t counted_bytes() const { return counted_bytes_; }
   uint64_t address() const { return address_; }  // on the device
   std::byte* mapped() const { return mapped_; }  // null when the host cannot see it
   const BufferHandles& handles() const { return *handles_; }

@@ -73,14 +73,15 @@ Result<VkDevice> CreateDevice(const InstanceFunctions& functions, const Physical
   FeatureChain wanted(physical.api_version, physical.extensions);
   SwitchOn(offered, wanted);
 
-  const float priority = 1;
+  const std::array<float, 2> priorities{1, 1};
   std::array<VkDeviceQueueCreateInfo, 2> queues{};
   for (VkDeviceQueueCreateInfo& queue : queues) {
     queue.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO;
     queue.queueCount = 1;
-    queue.pQueuePriorities = &priority;
+    queue.pQueuePriorities = priorities.data();
   }
   queues[0].queueFamilyIndex = physical.compute_family;
+  queues[0].queueCount = physical.compute_queue_count > 1 ? 2 : 1;
   queues[1].queueFamilyIndex = physical.transfer_family;
   const std::vector<const char*> extensions = WantedExtensions(physical);
 
@@ -136,10 +137,13 @@ Device::~Device() {
   if (handles_->pipeline_cache != VK_NULL_HANDLE) SavePipelineCache(*handles_);
   // What is still in flight ends first; an adopted device's other work is its owner's.
   if (transfer_queue_) static_cast<void>(transfer_queue_->Wait(transfer_queue_->Latest().value));
+  if (side_queue_) static_cast<void>(side_queue_->Wait(side_queue_->Latest().value));
   if (compute_queue_) static_cast<void>(compute_queue_->Wait(compute_queue_->Latest().value));
 }
 
 Queue& Device::transfer_queue() { return transfer_queue_ ? *transfer_queue_ : *compute_queue_; }
+
+Queue& Device::side_queue() { return side_queue_ ? *side_queue_ : *compute_queue_; }
 
 Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options) {
   GS_ASSIGN(auto instance, Instance::Get());
@@ -160,11 +164,15 @@ Result<std::unique_ptr<Device>> Device::Open(const DeviceOptions& options) {
       options.memory_limit_bytes > 0 ? options.memory_limit_bytes : device->info_.free_memory_bytes;
   VkQueue compute = VK_NULL_HANDLE;
   VkQueue transfer = VK_NULL_HANDLE;
+  VkQueue side = VK_NULL_HANDLE;
   handles.vk.vkGetDeviceQueue(handles.device, handles.physical.compute_family, 0, &compute);
   if (handles.has_two_families()) {
     handles.vk.vkGetDeviceQueue(handles.device, handles.physical.transfer_family, 0, &transfer);
   }
-  GS_TRY(DeviceHandles::AddQueues(*device, compute, transfer));
+  if (handles.physical.compute_queue_count > 1) {
+    handles.vk.vkGetDeviceQueue(handles.device, handles.physical.compute_family, 1, &side);
+  }
+  GS_TRY(DeviceHandles::AddQueues(*device, compute, transfer, side));
   return device;
 }
 

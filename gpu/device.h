@@ -89,6 +89,9 @@ class Device {
   Queue& compute_queue() { return *compute_queue_; }
   // For copies from host memory; the compute queue itself where the device has no other.
   Queue& transfer_queue();
+  // A second one that computes, for short work that must not wait for long kernels (checks of
+  // pages that arrive); the compute queue itself where the device has no other.
+  Queue& side_queue();
 
   uint64_t memory_limit_bytes() const { return memory_limit_bytes_; }
   uint64_t allocated_bytes() const { return allocated_bytes_.load(std::memory_order_relaxed); }
@@ -114,6 +117,7 @@ class Device {
   std::unique_ptr<DeviceHandles> handles_;
   std::unique_ptr<Queue> compute_queue_;
   std::unique_ptr<Queue> transfer_queue_;  // null: the compute queue serves
+  std::unique_ptr<Queue> side_queue_;      // null: the compute queue serves
 };
 
 }  // namespace gguf_shard::gpu

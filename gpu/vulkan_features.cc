@@ -146,6 +146,7 @@ bool DescribeQueues(const InstanceFunctions& functions, PhysicalDevice& device) 
   for (uint32_t i = 0; i < count && !computes; ++i) {
     if ((families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) == 0) continue;
     device.compute_family = i;
+    device.compute_queue_count = families[i].queueCount;
     computes = true;
   }
   device.transfer_family = device.compute_family;

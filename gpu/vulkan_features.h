@@ -37,6 +37,7 @@ struct PhysicalDevice {
   std::vector<std::string> extensions;
   VkPhysicalDeviceMemoryProperties memory{};
   uint32_t compute_family = 0;
+  uint32_t compute_queue_count = 1;
   uint32_t transfer_family = 0;  // the compute family where there is no other
   uint64_t import_alignment_bytes = 0;
   DeviceInfo info;

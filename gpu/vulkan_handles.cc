@@ -67,16 +67,21 @@ uint32_t DeviceHandles::FindMemoryType(uint32_t allowed, VkMemoryPropertyFlags n
   return best;
 }
 
-Result<void> DeviceHandles::AddQueues(Device& device, VkQueue compute, VkQueue transfer) {
+Result<void> DeviceHandles::AddQueues(Device& device, VkQueue compute, VkQueue transfer,
+                                      VkQueue side) {
   const DeviceHandles& handles = *device.handles_;
-  GS_ASSIGN(auto compute_handles, MakeQueue(handles, compute, handles.physical.compute_family));
-  device.compute_queue_.reset(new Queue);
-  device.compute_queue_->handles_ = std::move(compute_handles);
-  if (transfer == VK_NULL_HANDLE) return {};
-  GS_ASSIGN(auto transfer_handles, MakeQueue(handles, transfer, handles.physical.transfer_family));
-  device.transfer_queue_.reset(new Queue);
-  device.transfer_queue_->handles_ = std::move(transfer_handles);
-  return {};
+  const auto add = [&](VkQueue queue, uint32_t family, std::unique_ptr<Queue>& target) {
+    Result<void> done;
+    if (queue == VK_NULL_HANDLE) return done;
+    auto made = MakeQueue(handles, queue, family);
+    if (!made) return Result<void>(Fail(std::move(made.error())));
+    target.reset(new Queue);
+    target->handles_ = std::move(*made);
+    return done;
+  };
+  GS_TRY(add(compute, handles.physical.compute_family, device.compute_queue_));
+  GS_TRY(add(transfer, handles.physical.transfer_family, device.transfer_queue_));
+  return add(side, handles.physical.compute_family, device.side_queue_);
 }
 
 Result<std::unique_ptr<Device>> DeviceHandles::AdoptDevice(const AdoptedDevice& adopted,
@@ -113,7 +118,7 @@ Result<std::unique_ptr<Device>> DeviceHandles::AdoptDevice(const AdoptedDevice& 
   device->info_ = info;
   device->memory_limit_bytes_ =
       memory_limit_bytes > 0 ? memory_limit_bytes : info.free_memory_bytes;
-  GS_TRY(AddQueues(*device, adopted.compute_queue, adopted.transfer_queue));
+  GS_TRY(AddQueues(*device, adopted.compute_queue, adopted.transfer_queue, VK_NULL_HANDLE));
   return device;
 }
 

@@ -67,7 +67,8 @@ struct DeviceHandles {
   // `liked` as possible and none of `disliked` where it can be helped; ~0 when there is none.
   uint32_t FindMemoryType(uint32_t allowed, VkMemoryPropertyFlags needed,
                           VkMemoryPropertyFlags liked, VkMemoryPropertyFlags disliked) const;
-  static Result<void> AddQueues(Device& device, VkQueue compute, VkQueue transfer);
+  // What is null is served by the compute queue.
+  static Result<void> AddQueues(Device& device, VkQueue compute, VkQueue transfer, VkQueue side);
   static Result<std::unique_ptr<Device>> AdoptDevice(const AdoptedDevice& adopted,
                                                      uint64_t memory_limit_bytes);
 };

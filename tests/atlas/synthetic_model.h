@@ -128,6 +128,9 @@ class MemoryPageSource final : public PageSource {
     for (const auto& reads : reads_) sum += reads;
     return sum;
   }
+  void ForgetReads() {
+    for (auto& reads : reads_) reads = 0;
+  }
   uint64_t longest_read_pages() const {
     const std::lock_guard lock(mutex_);
     return reads_by_length_.empty() ? 0 : reads_by_length_.rbegin()->first;
