@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/bytes.h"
 #include "core/check.h"
 #include "kernels/cpu/vector_kernels.h"
 
@@ -80,23 +81,36 @@ void StoreKvRow(KernelIsa isa, KvType type, const float* values, size_t count, s
   }
 }
 
-float DotKvRow(KernelIsa isa, KvType type, const float* q, const std::byte* row, size_t count) {
-  if (type == KvType::kF32) return KernelsOf(isa).dot_f32(q, row, count);
-  if (type == KvType::kF16) return KernelsOf(isa).dot_f16(q, row, count);
+void LoadKvRow(KernelIsa isa, KvType type, const std::byte* row, size_t count, float* values) {
+  if (type == KvType::kF32) return KernelsOf(isa).load_f32(row, count, values);
+  if (type == KvType::kF16) return KernelsOf(isa).load_f16(row, count, values);
   GS_CHECK(count % kQ8BlockValues == 0);
-  return KernelsOf(isa).dot_q8(q, row, count);
+  KernelsOf(isa).load_q8(row, count, values);
 }
 
-void AccumulateKvRow(KernelIsa isa, KvType type, float weight, const std::byte* row, size_t count,
-                     float* accumulator) {
-  if (type == KvType::kF32) {
-    KernelsOf(isa).accumulate_f32(weight, row, count, accumulator);
-  } else if (type == KvType::kF16) {
-    KernelsOf(isa).accumulate_f16(weight, row, count, accumulator);
-  } else {
-    GS_CHECK(count % kQ8BlockValues == 0);
-    KernelsOf(isa).accumulate_q8(weight, row, count, accumulator);
-  }
+void Attend(KernelIsa isa, KvType type, const AttendTask& task) {
+  if (task.token_count == 0 || task.head_count == 0) return;
+  if (type == KvType::kF32) return KernelsOf(isa).attend_f32(task);
+  if (type == KvType::kF16) return KernelsOf(isa).attend_f16(task);
+  GS_CHECK(task.key_length % kQ8BlockValues == 0 && task.value_length % kQ8BlockValues == 0);
+  KernelsOf(isa).attend_q8(task);
+}
+
+// As kernels/cpu/attend_impl.h deals it out; tiles of four queries may write behind the last.
+size_t AttendScratchFloats(uint32_t key_length, uint32_t value_length) {
+  const size_t key_width = AlignUp(key_length, kAttendLanes);
+  const size_t value_width = AlignUp(value_length, kAttendLanes);
+  return (kAttendPositions + kAttendLanes) * key_width +
+         (kAttendPositions + kAttendQueries) * value_width +
+         kAttendQueries * (kAttendPositions + kAttendLanes + 2);
+}
+
+void RotateAdjacent(KernelIsa isa, const float* cosine_sine, size_t pair_count, float* head) {
+  KernelsOf(isa).rotate_adjacent(cosine_sine, pair_count, head);
+}
+
+void RotateHalves(KernelIsa isa, const float* cosine_sine, size_t pair_count, float* head) {
+  KernelsOf(isa).rotate_halves(cosine_sine, pair_count, head);
 }
 
 }  // namespace gguf_shard

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/bytes.h"
 #include "kernels/vector_ops.h"
 
 namespace gguf_shard {
@@ -59,58 +60,63 @@ void Attention::PrepareHeads(float* heads, uint32_t head_count, std::span<const 
     if (!norm.empty()) {
       RmsNorm(isa_, head, norm.data(), numbers_.rms_epsilon, norm.size(), head);
     }
-    rope_.Rotate(turns, head);
+    rope_.Rotate(isa_, turns, head);
   }
 }
 
 void Attention::Attend(uint32_t layer_index, uint32_t first_position, uint32_t token_count,
                        Workspace& workspace) {
-  // A whole group reads each cached row once; single heads when that would leave workers idle.
-  const size_t groups = size_t{token_count} * numbers_.head_count_kv;
+  // Enough queries to make up for converting keys and values, and enough parts for all workers:
+  // first fewer tokens to a part, then fewer heads.
   const uint32_t group_heads = numbers_.heads_per_group();
-  const uint32_t parts = groups >= 2 * size_t{workers_.worker_count()} ? 1 : group_heads;
-  const uint32_t part_heads = group_heads / parts;
-  workers_.ForEach(groups * parts, [&](size_t index, uint32_t worker) {
-    const auto part = static_cast<uint32_t>(index % parts);
-    const size_t group = index / parts;
-    const auto token = static_cast<uint32_t>(group / numbers_.head_count_kv);
-    const auto kv_head = static_cast<uint32_t>(group % numbers_.head_count_kv);
-    const HeadRange range = {token, kv_head, kv_head * group_heads + part * part_heads, part_heads};
-    AttendHeads(layer_index, first_position + token, range, workspace.WorkerScores(worker),
-                workspace);
+  const uint32_t kv_heads = numbers_.head_count_kv;
+  const uint32_t wanted_parts = 2 * workers_.worker_count();
+  uint32_t part_tokens = std::max(1u, kAttendQueries / group_heads);
+  while (part_tokens > 1 && DivCeil(token_count, part_tokens) * kv_heads < wanted_parts) {
+    part_tokens /= 2;
+  }
+  const auto token_parts = static_cast<uint32_t>(DivCeil(token_count, part_tokens));
+  uint32_t head_parts = 1;
+  while (head_parts < group_heads && token_parts * kv_heads * head_parts < wanted_parts) {
+    do ++head_parts;
+    while (group_heads % head_parts != 0);
+  }
+  const uint32_t part_heads = group_heads / head_parts;
+  workers_.ForEach(size_t{token_parts} * kv_heads * head_parts, [&](size_t index, uint32_t worker) {
+    // The last tokens see the most and take the longest: they come first.
+    const auto from_end = static_cast<uint32_t>(index / (kv_heads * head_parts));
+    const auto head_part = static_cast<uint32_t>(index % (kv_heads * head_parts));
+    Part part;
+    part.first_token = (token_parts - 1 - from_end) * part_tokens;
+    part.token_count = std::min(part_tokens, token_count - part.first_token);
+    part.kv_head = head_part / head_parts;
+    part.first_head = head_part * part_heads;
+    part.head_count = part_heads;
+    AttendPart(layer_index, first_position, part, workspace.WorkerAttention(worker), workspace);
   });
 }
 
-void Attention::AttendHeads(uint32_t layer_index, uint32_t position, const HeadRange& range,
-                            std::span<float> scores, Workspace& workspace) const {
-  const uint32_t seen = position + 1;
-  const uint32_t key_length = numbers_.key_length;
-  const uint32_t value_length = numbers_.value_length;
-  const float* queries = workspace.query.data() + size_t{range.token} * numbers_.query_width() +
-                         size_t{range.first_head} * key_length;
-  float* attended = workspace.attended.data() + size_t{range.token} * numbers_.attention_width() +
-                    size_t{range.first_head} * value_length;
-  const std::byte* keys = cache_.keys(layer_index, range.kv_head);
-  for (uint32_t at = 0; at < seen; ++at) {
-    const std::byte* row = keys + at * cache_.key_row_bytes();
-    for (uint32_t head = 0; head < range.head_count; ++head) {
-      scores[size_t{head} * seen + at] =
-          scale_ *
-          DotKvRow(isa_, cache_.type(), queries + size_t{head} * key_length, row, key_length);
-    }
-  }
-  for (uint32_t head = 0; head < range.head_count; ++head) {
-    Softmax(isa_, scores.data() + size_t{head} * seen, seen);
-  }
-  std::fill_n(attended, size_t{range.head_count} * value_length, 0.0f);
-  const std::byte* values = cache_.values(layer_index, range.kv_head);
-  for (uint32_t at = 0; at < seen; ++at) {
-    const std::byte* row = values + at * cache_.value_row_bytes();
-    for (uint32_t head = 0; head < range.head_count; ++head) {
-      AccumulateKvRow(isa_, cache_.type(), scores[size_t{head} * seen + at], row, value_length,
-                      attended + size_t{head} * value_length);
-    }
-  }
+void Attention::AttendPart(uint32_t layer_index, uint32_t first_position, const Part& part,
+                           std::span<float> scratch, Workspace& workspace) const {
+  AttendTask task;
+  task.query_stride = numbers_.query_width();
+  task.attended_stride = numbers_.attention_width();
+  task.queries = workspace.query.data() + part.first_token * task.query_stride +
+                 size_t{part.first_head} * numbers_.key_length;
+  task.attended = workspace.attended.data() + part.first_token * task.attended_stride +
+                  size_t{part.first_head} * numbers_.value_length;
+  task.token_count = part.token_count;
+  task.head_count = part.head_count;
+  task.first_position = first_position + part.first_token;
+  task.scale = scale_;
+  task.keys = cache_.keys(layer_index, part.kv_head);
+  task.values = cache_.values(layer_index, part.kv_head);
+  task.key_row_bytes = cache_.key_row_bytes();
+  task.value_row_bytes = cache_.value_row_bytes();
+  task.key_length = numbers_.key_length;
+  task.value_length = numbers_.value_length;
+  task.scratch = scratch.data();
+  gguf_shard::Attend(isa_, cache_.type(), task);
 }
 
 }  // namespace gguf_shard

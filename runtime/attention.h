@@ -1,6 +1,7 @@
 // One layer's attention over the key/value cache: query heads share key/value heads in groups, and
-// a position sees itself and those before it. Every head of every token is computed by one worker
-// in one fixed order, so the result depends neither on threads nor on how tokens are batched.
+// a position sees itself and those before it. Several tokens and heads are computed together, so
+// that cached rows are read and converted once for all of them; the result of each is its own
+// (kernels/vector_ops.h), so it depends neither on threads nor on how tokens are batched.
 // For one thread at a time.
 #pragma once
 
@@ -29,18 +30,20 @@ class Attention {
               Workspace& workspace);
 
  private:
-  struct HeadRange {
-    uint32_t token;
+  // Tokens, and query heads that share a key/value head: what one worker computes at a time.
+  struct Part {
+    uint32_t first_token;
+    uint32_t token_count;
     uint32_t kv_head;
-    uint32_t first_head;  // query heads, all of kv_head's group
+    uint32_t first_head;
     uint32_t head_count;
   };
   void PrepareHeads(float* heads, uint32_t head_count, std::span<const float> norm,
                     std::span<const float> turns) const;
   void StoreToken(const LayerWeights& layer, uint32_t layer_index, uint32_t position,
                   uint32_t token, Workspace& workspace);
-  void AttendHeads(uint32_t layer_index, uint32_t position, const HeadRange& range,
-                   std::span<float> scores, Workspace& workspace) const;
+  void AttendPart(uint32_t layer_index, uint32_t first_position, const Part& part,
+                  std::span<float> scratch, Workspace& workspace) const;
 
   const Hyperparameters& numbers_;
   const Rope& rope_;

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "kernels/vector_ops.h"
+
 namespace gguf_shard {
 namespace {
 
@@ -59,16 +61,11 @@ void Rope::Turns(uint32_t position, std::span<float> cosine_sine) const {
   }
 }
 
-void Rope::Rotate(std::span<const float> cosine_sine, float* head) const {
-  const uint32_t stride = order_ == RopeOrder::kAdjacent ? 1 : pair_count();
-  for (uint32_t pair = 0; pair < pair_count(); ++pair) {
-    float* first = head + (order_ == RopeOrder::kAdjacent ? 2 * pair : pair);
-    const float cosine = cosine_sine[2 * pair];
-    const float sine = cosine_sine[2 * pair + 1];
-    const float x = first[0];
-    const float y = first[stride];
-    first[0] = x * cosine - y * sine;
-    first[stride] = x * sine + y * cosine;
+void Rope::Rotate(KernelIsa isa, std::span<const float> cosine_sine, float* head) const {
+  if (order_ == RopeOrder::kAdjacent) {
+    RotateAdjacent(isa, cosine_sine.data(), pair_count(), head);
+  } else {
+    RotateHalves(isa, cosine_sine.data(), pair_count(), head);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/matmul.h"
 #include "runtime/architecture.h"
 #include "runtime/hyperparameters.h"
 
@@ -23,7 +24,7 @@ class Rope {
   // The turns of one position: pair_count() x (cosine, sine).
   void Turns(uint32_t position, std::span<float> cosine_sine) const;
   // Turns one head's vector in place.
-  void Rotate(std::span<const float> cosine_sine, float* head) const;
+  void Rotate(KernelIsa isa, std::span<const float> cosine_sine, float* head) const;
 
  private:
   RopeOrder order_;

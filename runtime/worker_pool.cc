@@ -8,6 +8,30 @@
 #include <utility>
 
 namespace gguf_shard {
+namespace {
+
+// A thread is put to sleep and woken up again in about the time that a few runs of pages take. The
+// loops of a layer follow each other faster than that.
+constexpr int kSpins = 1000;
+
+void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+// Returns when `value` is no longer `old`.
+void WaitWhile(const std::atomic<uint32_t>& value, uint32_t old) {
+  for (int spin = 0; spin < kSpins; ++spin) {
+    if (value.load(std::memory_order_acquire) != old) return;
+    Pause();
+  }
+  value.wait(old, std::memory_order_acquire);
+}
+
+}  // namespace
 
 void WorkerPool::FirstError::Set(Error error) {
   const std::lock_guard lock(mutex_);
@@ -57,7 +81,7 @@ void WorkerPool::Run(size_t count, PlainBody body, void* context) {
   Drain(0);
   for (uint32_t busy = busy_.load(std::memory_order_acquire); busy != 0;
        busy = busy_.load(std::memory_order_acquire)) {
-    busy_.wait(busy, std::memory_order_acquire);
+    WaitWhile(busy_, busy);
   }
 }
 
@@ -71,7 +95,7 @@ void WorkerPool::Drain(uint32_t worker) {
 void WorkerPool::WorkerMain(uint32_t worker) {
   uint32_t seen_epoch = 0;
   while (true) {
-    epoch_.wait(seen_epoch, std::memory_order_acquire);
+    WaitWhile(epoch_, seen_epoch);
     // Run() waits for every thread, so the epoch has moved by exactly one.
     seen_epoch = epoch_.load(std::memory_order_acquire);
     if (stopping_.load(std::memory_order_relaxed)) return;

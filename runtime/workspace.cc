@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/bytes.h"
+#include "kernels/vector_ops.h"
 
 namespace gguf_shard {
 namespace {
@@ -67,7 +68,7 @@ void Workspace::Place(const Hyperparameters& numbers, Layout& layout) {
   layout.Take(logits, uint64_t{shape.logit_rows} * shape.vocab_size);
   layout.Take(turns, batch * numbers.rope.dimensions);
   layout.Take(worker_row, workers * std::max<uint64_t>(numbers.embedding_length, inner_width));
-  layout.Take(scores, workers * numbers.heads_per_group() * shape.context_length);
+  layout.Take(attention, workers * AttendScratchFloats(numbers.key_length, numbers.value_length));
   layout.Take(row_pages, workers * shape.row_scratch_bytes);
   layout.Take(identity, std::max<uint64_t>(pairs, shape.logit_rows));
   const uint64_t choices = batch * numbers.expert_used_count;

@@ -54,7 +54,7 @@ struct Workspace {
   std::span<float> logits;         // [logit_rows][vocab]
   std::span<float> turns;          // [batch][rotary dimensions]: cosines and sines
   std::span<float> worker_row;     // [worker][widest row]: a normed or gated row
-  std::span<float> scores;         // [worker][heads per group][context]
+  std::span<float> attention;      // [worker]: scratch of the attention kernel
   std::span<std::byte> row_pages;  // [worker][row_scratch_bytes]
   std::span<uint32_t> identity;    // 0, 1, 2, ...: "all rows" for MatMul
 
@@ -72,9 +72,9 @@ struct Workspace {
     const size_t width = worker_row.size() / shape.worker_count;
     return worker_row.subspan(worker * width, width);
   }
-  std::span<float> WorkerScores(uint32_t worker) const {
-    const size_t count = scores.size() / shape.worker_count;
-    return scores.subspan(worker * count, count);
+  std::span<float> WorkerAttention(uint32_t worker) const {
+    const size_t count = attention.size() / shape.worker_count;
+    return attention.subspan(worker * count, count);
   }
   std::span<std::byte> WorkerPages(uint32_t worker) const {
     return row_pages.subspan(size_t{worker} * shape.row_scratch_bytes, shape.row_scratch_bytes);

@@ -4,8 +4,7 @@
 //   F16    count x f16
 //   Q8_0   count / 32 blocks of [scale f16][32 x int8], value = scale * integer
 //
-// Dot products run in two accumulators of kLanes lanes; values behind the last whole vector are
-// added one by one. Thread-safety: pure functions.
+// Thread-safety: pure functions.
 #pragma once
 
 #include "kernels/cpu/vector_math.h"
@@ -57,57 +56,21 @@ struct KvRows {
     }
   }
 
+  // Back to f32.
   template <class Element>
-  static float Dot(const float* q, const std::byte* row, size_t count) {
-    F32 even = Simd::ZeroF32();
-    F32 odd = Simd::ZeroF32();
-    size_t i = 0;
-    for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
-      const std::byte* source = row + i * Element::kBytes;
-      even = Simd::MulAdd(Simd::LoadF32(q + i), Element::Load(source), even);
-      odd = Simd::MulAdd(Simd::LoadF32(q + i + kLanes),
-                         Element::Load(source + kLanes * Element::kBytes), odd);
-    }
-    if (i + kLanes <= count) {
-      even = Simd::MulAdd(Simd::LoadF32(q + i), Element::Load(row + i * Element::kBytes), even);
-      i += kLanes;
-    }
-    float sum = Math::Sum(even + odd);
-    for (; i < count; ++i) sum += q[i] * Element::LoadOne(row + i * Element::kBytes);
-    return sum;
-  }
-
-  static float DotQ8(const float* q, const std::byte* row, size_t count) {
-    F32 sum = Simd::ZeroF32();
-    for (size_t i = 0; i < count; i += kBlockValues, row += kBlockBytes) {
-      F32 block = Simd::ZeroF32();
-      for (size_t k = 0; k < kBlockValues; k += kLanes) {
-        block = Simd::MulAdd(Simd::LoadF32(q + i + k), Simd::LoadI8(row + 2 + k), block);
-      }
-      sum = Simd::MulAdd(block, BlockScale(row), sum);
-    }
-    return Math::Sum(sum);
-  }
-
-  template <class Element>
-  static void Accumulate(float weight, const std::byte* row, size_t count, float* accumulator) {
-    const F32 weights = Simd::SplatF32(weight);
+  static void Load(const std::byte* row, size_t count, float* values) {
     size_t i = 0;
     for (; i + kLanes <= count; i += kLanes) {
-      const F32 values = Element::Load(row + i * Element::kBytes);
-      Simd::StoreF32(accumulator + i,
-                     Simd::MulAdd(weights, values, Simd::LoadF32(accumulator + i)));
+      Simd::StoreF32(values + i, Element::Load(row + i * Element::kBytes));
     }
-    for (; i < count; ++i) accumulator[i] += weight * Element::LoadOne(row + i * Element::kBytes);
+    for (; i < count; ++i) values[i] = Element::LoadOne(row + i * Element::kBytes);
   }
 
-  static void AccumulateQ8(float weight, const std::byte* row, size_t count, float* accumulator) {
+  static void LoadQ8(const std::byte* row, size_t count, float* values) {
     for (size_t i = 0; i < count; i += kBlockValues, row += kBlockBytes) {
-      const F32 factor = BlockScale(row) * weight;
+      const F32 scale = BlockScale(row);
       for (size_t k = 0; k < kBlockValues; k += kLanes) {
-        float* target = accumulator + i + k;
-        Simd::StoreF32(target,
-                       Simd::MulAdd(factor, Simd::LoadI8(row + 2 + k), Simd::LoadF32(target)));
+        Simd::StoreF32(values + i + k, scale * Simd::LoadI8(row + 2 + k));
       }
     }
   }

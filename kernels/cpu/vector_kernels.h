@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cpu/attend_task.h"
+
 namespace gguf_shard {
 
 struct VectorKernels {
@@ -17,12 +19,16 @@ struct VectorKernels {
 
   void (*store_f16)(const float* values, size_t count, std::byte* row);
   void (*store_q8)(const float* values, size_t count, std::byte* row);
-  float (*dot_f32)(const float* q, const std::byte* row, size_t count);
-  float (*dot_f16)(const float* q, const std::byte* row, size_t count);
-  float (*dot_q8)(const float* q, const std::byte* row, size_t count);
-  void (*accumulate_f32)(float weight, const std::byte* row, size_t count, float* accumulator);
-  void (*accumulate_f16)(float weight, const std::byte* row, size_t count, float* accumulator);
-  void (*accumulate_q8)(float weight, const std::byte* row, size_t count, float* accumulator);
+  void (*load_f32)(const std::byte* row, size_t count, float* values);
+  void (*load_f16)(const std::byte* row, size_t count, float* values);
+  void (*load_q8)(const std::byte* row, size_t count, float* values);
+
+  void (*attend_f32)(const AttendTask& task);
+  void (*attend_f16)(const AttendTask& task);
+  void (*attend_q8)(const AttendTask& task);
+
+  void (*rotate_adjacent)(const float* cosine_sine, size_t pair_count, float* head);
+  void (*rotate_halves)(const float* cosine_sine, size_t pair_count, float* head);
 };
 
 namespace portable {

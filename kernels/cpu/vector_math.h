@@ -37,6 +37,18 @@ struct VectorMath {
     return lanes[0];
   }
 
+  // Of the lanes, none of them NaN.
+  static GS_INLINE float Largest(F32 value) {
+    float lanes[kLanes];
+    __builtin_memcpy(lanes, &value, sizeof lanes);
+    for (size_t half = kLanes / 2; half > 0; half /= 2) {
+      for (size_t i = 0; i < half; ++i) {
+        lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
+      }
+    }
+    return lanes[0];
+  }
+
   // e^x within 2 units in the last place; 0 and infinity where f32 ends, NaN stays NaN.
   static GS_INLINE F32 Exp(F32 x) {
     // Outside of these bounds the result is 0 or infinity already.

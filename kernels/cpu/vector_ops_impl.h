@@ -46,6 +46,27 @@ struct VectorOps {
     }
   }
 
+  // Plain loops: compilers vectorize them, and contraction is off, so every width gives the same.
+  static void RotateAdjacent(const float* cosine_sine, size_t pair_count, float* head) {
+    for (size_t i = 0; i < 2 * pair_count; i += 2) {
+      const float x = head[i];
+      const float y = head[i + 1];
+      head[i] = x * cosine_sine[i] - y * cosine_sine[i + 1];
+      head[i + 1] = x * cosine_sine[i + 1] + y * cosine_sine[i];
+    }
+  }
+  static void RotateHalves(const float* cosine_sine, size_t pair_count, float* head) {
+    float* second = head + pair_count;
+    for (size_t pair = 0; pair < pair_count; ++pair) {
+      const float cosine = cosine_sine[2 * pair];
+      const float sine = cosine_sine[2 * pair + 1];
+      const float x = head[pair];
+      const float y = second[pair];
+      head[pair] = x * cosine - y * sine;
+      second[pair] = x * sine + y * cosine;
+    }
+  }
+
   static void Softmax(float* x, size_t count) {
     if (count == 0) return;
     const F32 maximum = Simd::SplatF32(Maximum(x, count));

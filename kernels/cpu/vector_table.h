@@ -1,6 +1,7 @@
 // The table of kernels/cpu/vector_kernels.h for any Simd class. Thread-safety: a constant.
 #pragma once
 
+#include "kernels/cpu/attend_impl.h"
 #include "kernels/cpu/kv_rows_impl.h"
 #include "kernels/cpu/vector_kernels.h"
 #include "kernels/cpu/vector_ops_impl.h"
@@ -11,6 +12,7 @@ template <class Simd>
 constexpr VectorKernels MakeVectorKernels() {
   using Ops = VectorOps<Simd>;
   using Rows = KvRows<Simd>;
+  using Heads = AttendKernel<Simd>;
   return {.rms_norm = Ops::RmsNorm,
           .add_in_place = Ops::AddInPlace,
           .add_scaled = Ops::AddScaled,
@@ -18,12 +20,14 @@ constexpr VectorKernels MakeVectorKernels() {
           .softmax = Ops::Softmax,
           .store_f16 = Rows::StoreF16,
           .store_q8 = Rows::StoreQ8,
-          .dot_f32 = Rows::template Dot<typename Rows::ElementF32>,
-          .dot_f16 = Rows::template Dot<typename Rows::ElementF16>,
-          .dot_q8 = Rows::DotQ8,
-          .accumulate_f32 = Rows::template Accumulate<typename Rows::ElementF32>,
-          .accumulate_f16 = Rows::template Accumulate<typename Rows::ElementF16>,
-          .accumulate_q8 = Rows::AccumulateQ8};
+          .load_f32 = Rows::template Load<typename Rows::ElementF32>,
+          .load_f16 = Rows::template Load<typename Rows::ElementF16>,
+          .load_q8 = Rows::LoadQ8,
+          .attend_f32 = Heads::template Run<Rows::template Load<typename Rows::ElementF32>>,
+          .attend_f16 = Heads::template Run<Rows::template Load<typename Rows::ElementF16>>,
+          .attend_q8 = Heads::template Run<Rows::LoadQ8>,
+          .rotate_adjacent = Ops::RotateAdjacent,
+          .rotate_halves = Ops::RotateHalves};
 }
 
 }  // namespace gguf_shard

@@ -138,17 +138,10 @@ TEST_P(VectorOpsTest, SoftmaxIgnoresMinusInfinityAndShowsNan) {
   EXPECT_TRUE(std::isnan(bad[7]));
 }
 
-double ReferenceDot(const std::vector<float>& a, const std::vector<float>& b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += double{a[i]} * double{b[i]};
-  return sum;
-}
-
-// What a row gives back, value by value: the product with unit vectors.
 std::vector<float> ReadRow(KernelIsa isa, KvType type, const std::vector<std::byte>& row,
                            size_t count) {
   std::vector<float> values(count, 0.0f);
-  AccumulateKvRow(isa, type, 1.0f, row.data(), count, values.data());
+  LoadKvRow(isa, type, row.data(), count, values.data());
   return values;
 }
 
@@ -176,25 +169,43 @@ TEST_P(VectorOpsTest, KvRowsOfOddLengthWorkForFloats) {
       StoreKvRow(isa(), type, values.data(), count, row.data());
       EXPECT_EQ(row.back(), std::byte{0x5a});
       const auto read = ReadRow(isa(), type, row, count);
-      const auto q = RandomValues(count, 11);
-      const float dot = DotKvRow(isa(), type, q.data(), row.data(), count);
-      EXPECT_NEAR(dot, ReferenceDot(q, read), 1e-5 * std::sqrt(static_cast<double>(count)));
+      for (size_t i = 0; i < count; ++i) {
+        const float expected = type == KvType::kF16 ? F16ToF32(F32ToF16(values[i])) : values[i];
+        ASSERT_EQ(read[i], expected) << i << " of " << count;
+      }
     }
   }
 }
 
-TEST_P(VectorOpsTest, DotAndAccumulateAgreeOnQ8Rows) {
-  const size_t count = 128;
-  const auto values = RandomValues(count, 12);
-  const auto q = RandomValues(count, 13);
-  std::vector<std::byte> row(KvRowBytes(KvType::kQ8_0, count));
-  StoreKvRow(isa(), KvType::kQ8_0, values.data(), count, row.data());
-  const auto read = ReadRow(isa(), KvType::kQ8_0, row, count);
-  EXPECT_NEAR(DotKvRow(isa(), KvType::kQ8_0, q.data(), row.data(), count), ReferenceDot(q, read),
-              1e-4);
-  auto accumulator = q;
-  AccumulateKvRow(isa(), KvType::kQ8_0, -0.5f, row.data(), count, accumulator.data());
-  for (size_t i = 0; i < count; ++i) ASSERT_NEAR(accumulator[i], q[i] - 0.5f * read[i], 1e-6);
+TEST_P(VectorOpsTest, RotationsTurnPairsAndNothingElse) {
+  for (const size_t pairs : {1u, 3u, 16u, 37u, 64u}) {
+    const auto before = RandomValues(2 * pairs + 5, 14);
+    std::vector<float> turns;
+    for (size_t i = 0; i < pairs; ++i) {
+      turns.push_back(std::cos(0.3f * static_cast<float>(i)));
+      turns.push_back(std::sin(0.3f * static_cast<float>(i)));
+    }
+    auto adjacent = before;
+    auto halves = before;
+    RotateAdjacent(isa(), turns.data(), pairs, adjacent.data());
+    RotateHalves(isa(), turns.data(), pairs, halves.data());
+    for (size_t i = 0; i < pairs; ++i) {
+      const float cosine = turns[2 * i];
+      const float sine = turns[2 * i + 1];
+      const auto expect = [&](const std::vector<float>& after, size_t first, size_t second) {
+        const float x = before[first];
+        const float y = before[second];
+        ASSERT_EQ(after[first], x * cosine - y * sine) << i;
+        ASSERT_EQ(after[second], x * sine + y * cosine) << i;
+      };
+      expect(adjacent, 2 * i, 2 * i + 1);
+      expect(halves, i, pairs + i);
+    }
+    for (size_t i = 2 * pairs; i < before.size(); ++i) {
+      ASSERT_EQ(adjacent[i], before[i]);
+      ASSERT_EQ(halves[i], before[i]);
+    }
+  }
 }
 
 TEST_P(VectorOpsTest, Q8RowsSurviveZerosAndHugeValues) {
@@ -240,7 +251,7 @@ TEST_P(VectorOpsTest, F16RowsReadEveryFiniteHalfExactly) {
 
 INSTANTIATE_TEST_SUITE_P(Isas, VectorOpsTest,
                          testing::Values(KernelIsa::kPortable, KernelIsa::kAvx2,
-                                         KernelIsa::kAvx512Vnni),
+                                         KernelIsa::kAvx512Vnni, KernelIsa::kAmx),
                          [](const testing::TestParamInfo<KernelIsa>& parameters) {
                            return std::string(KernelIsaName(parameters.param));
                          });

@@ -29,7 +29,7 @@ TEST(RopeTest, FrequenciesFallFromPairToPair) {
 TEST(RopeTest, AdjacentOrderTurnsNeighbours) {
   const Rope rope({.dimensions = 4, .frequency_base = 1}, RopeOrder::kAdjacent, {});
   std::array<float, 6> head = {1, 0, 0, 1, 7, 8};
-  rope.Rotate(TurnsAt(rope, 1), head.data());
+  rope.Rotate(DetectKernelIsa(), TurnsAt(rope, 1), head.data());
   const auto cosine = static_cast<float>(std::cos(1.0));
   const auto sine = static_cast<float>(std::sin(1.0));
   EXPECT_FLOAT_EQ(head[0], cosine);
@@ -43,7 +43,7 @@ TEST(RopeTest, AdjacentOrderTurnsNeighbours) {
 TEST(RopeTest, HalvesOrderTurnsValuesHalfARotationApart) {
   const Rope rope({.dimensions = 4, .frequency_base = 1}, RopeOrder::kHalves, {});
   std::array<float, 4> head = {1, 0, 0, 1};
-  rope.Rotate(TurnsAt(rope, 1), head.data());
+  rope.Rotate(DetectKernelIsa(), TurnsAt(rope, 1), head.data());
   const auto cosine = static_cast<float>(std::cos(1.0));
   const auto sine = static_cast<float>(std::sin(1.0));
   EXPECT_FLOAT_EQ(head[0], cosine);
