@@ -11,11 +11,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "atlas/atlas.h"
+#include "runtime/device_engine.h"
 #include "runtime/forward_pass.h"
 #include "runtime/memory_plan.h"
 #include "runtime/model.h"
@@ -23,7 +25,8 @@
 namespace gguf_shard {
 
 struct EngineStats {
-  AtlasStats atlas;
+  AtlasStats atlas;                   // of the host's pool; the device's where it has all layers
+  std::optional<DeviceStats> device;  // none when the CPU does everything
   ProcessMemory process;
   uint64_t evaluated_tokens = 0;
   uint64_t passes = 0;
@@ -54,12 +57,22 @@ class Engine {
   const MemoryPlan& plan() const { return plan_; }
   Result<EngineStats> Stats() const;
   // Where the pages come from, for people.
-  std::string DescribeSource() const { return source_->Describe(); }
+  std::string DescribeSource() const {
+    return source_ ? source_->Describe() : device_->DescribeSource();
+  }
 
  private:
   Engine(std::unique_ptr<const Model> model, MemoryPlan plan);
 
+  static Result<std::unique_ptr<Engine>> OpenOnHost(std::unique_ptr<const Model> model,
+                                                    const EngineOptions& options,
+                                                    std::unique_ptr<DeviceEngine> device);
+  static Result<std::unique_ptr<Engine>> OpenOnDevice(std::unique_ptr<const Model> model,
+                                                      const EngineOptions& options,
+                                                      std::unique_ptr<DeviceEngine> device);
   Result<void> OpenResources(const EngineOptions& options);
+  Result<void> RunBatch(std::span<const TokenId> tokens, uint32_t first_position);
+  Result<void> ComputeLogits(uint32_t first_token, uint32_t count);
   Result<void> CheckTokens(std::span<const TokenId> tokens) const;
   Result<void> EvaluateBatches(std::span<const TokenId> tokens, const LogitsSink* sink);
   Result<void> EmitLogits(uint32_t first_position, uint32_t token_count, const LogitsSink& sink);
@@ -67,12 +80,16 @@ class Engine {
 
   std::unique_ptr<const Model> model_;
   MemoryPlan plan_;
+  // The last layers, where they are not the host's; with all of them nothing below is opened.
+  std::unique_ptr<DeviceEngine> device_;
+  Hyperparameters host_numbers_;  // with the host's layers only
   std::unique_ptr<PageSource> source_;
   std::unique_ptr<Atlas> atlas_;
   std::unique_ptr<WorkerPool> workers_;
   KvCache cache_;
   Workspace workspace_;
   std::unique_ptr<ForwardPass> pass_;
+  std::span<float> logits_;  // of the last ComputeLogits
   uint32_t position_ = 0;
   uint64_t evaluated_tokens_ = 0;
   uint64_t passes_ = 0;

@@ -36,7 +36,10 @@ class Planner {
         options_(options),
         process_(process),
         available_bytes_(available_bytes),
-        pool_floor_bytes_(options.pool_bytes.value_or(minimum_pool_bytes)) {}
+        pool_floor_bytes_(options.pool_bytes.value_or(minimum_pool_bytes)),
+        numbers_(model.hyperparameters()) {
+    numbers_.layer_count = options.host_layers.value_or(numbers_.layer_count);
+  }
 
   Result<MemoryPlan> Plan() {
     GS_TRY(CheckOptions());
@@ -44,7 +47,7 @@ class Planner {
     plan_.shape.worker_count = WorkerCountOf(options_);
     plan_.shape.vocab_size = model_.weights().vocab_size();
     GS_ASSIGN(plan_.shape.row_scratch_bytes, RowScratchBytes());
-    plan_.process_bytes = process_.resident_bytes + ComingBytes();
+    plan_.process_bytes = process_.resident_bytes + ComingBytes(model_, options_);
     limit_bytes_ =
         options_.memory_budget_bytes.value_or(process_.resident_bytes + available_bytes_ / 10 * 9);
     GS_TRY(CheckSmallest());
@@ -72,13 +75,6 @@ class Planner {
     return Fail(ErrorCode::kTooLarge, "a row of the token embedding is too long");
   }
 
-  // What the process will take beyond what was measured and what is planned.
-  uint64_t ComingBytes() const {
-    const uint64_t pages = model_.weight_bytes() / kPageBytes;
-    return (plan_.shape.worker_count + kIoThreads) * kThreadBytes + pages * kTableBytesPerPage +
-           plan_.shape.vocab_size * kSamplerBytesPerToken + kSlackBytes;
-  }
-
   uint32_t SmallestContext() const {
     if (options_.context_length > 0) return options_.context_length;
     const uint32_t longest = model_.hyperparameters().context_length;
@@ -86,7 +82,7 @@ class Planner {
   }
 
   Result<uint64_t> CacheBytes(uint32_t context) const {
-    return KvCache::Bytes(model_.hyperparameters(), options_.kv_type, context);
+    return KvCache::Bytes(numbers_, options_.kv_type, context);
   }
 
   uint32_t LogitRows(uint32_t batch) const {
@@ -101,7 +97,7 @@ class Planner {
     shape.batch_tokens = batch;
     shape.context_length = context;
     shape.logit_rows = LogitRows(batch);
-    return Workspace::Bytes(model_.hyperparameters(), shape);
+    return Workspace::Bytes(numbers_, shape);
   }
 
   // What a run with this batch and context takes at least.
@@ -180,6 +176,7 @@ class Planner {
   const ProcessMemory& process_;
   uint64_t available_bytes_;
   uint64_t pool_floor_bytes_;
+  Hyperparameters numbers_;  // with the host's layers only
   uint64_t limit_bytes_ = 0;
   MemoryPlan plan_;
 };
@@ -189,6 +186,12 @@ class Planner {
 uint32_t WorkerCountOf(const EngineOptions& options) {
   if (options.thread_count > 0) return std::min(options.thread_count, kMaxThreads);
   return std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads);
+}
+
+uint64_t ComingBytes(const Model& model, const EngineOptions& options) {
+  const uint64_t pages = model.weight_bytes() / kPageBytes;
+  return (WorkerCountOf(options) + kIoThreads) * kThreadBytes + pages * kTableBytesPerPage +
+         uint64_t{model.weights().vocab_size()} * kSamplerBytesPerToken + kSlackBytes;
 }
 
 Result<MemoryPlan> PlanMemory(const Model& model, const EngineOptions& options,

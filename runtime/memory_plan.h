@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "kernels/vector_ops.h"
+#include "runtime/device_request.h"
 #include "runtime/model.h"
 #include "runtime/process_memory.h"
 #include "runtime/workspace.h"
@@ -26,6 +27,9 @@ struct EngineOptions {
   bool all_logits = false;      // logits of every position will be asked for
   KvType kv_type = KvType::kF16;
   std::optional<uint32_t> prefetch_distance;  // nothing: the map's
+  DeviceRequest device;                       // the CPU unless asked for
+  // Layers that the host computes, the first ones: the engine's, once a device has the others.
+  std::optional<uint32_t> host_layers;
 };
 
 inline constexpr uint32_t kDefaultContext = 4096;
@@ -36,6 +40,10 @@ inline constexpr uint32_t kIoThreads = 4;
 
 // The workers that options ask for: one per processor when they do not say.
 uint32_t WorkerCountOf(const EngineOptions& options);
+
+// What the process will take beyond what it has when an engine is opened and beyond what is
+// planned: threads, tables, a sampler, and what cannot be counted.
+uint64_t ComingBytes(const Model& model, const EngineOptions& options);
 
 struct MemoryPlan {
   WorkspaceShape shape;
