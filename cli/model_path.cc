@@ -26,6 +26,8 @@ bool IsCore(const GgufHeader& header) {
 Result<bool> IsMapPath(const fs::path& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) return true;
+  // Without its map a core may be in the middle of a patch: whoever opens it says so.
+  if (path.extension() == ".sgmap" && !fs::exists(path, ignored)) return true;
   GS_ASSIGN(const File file, File::OpenRead(path));
   std::byte first{};
   if (file.size_bytes() == 0) return path.extension() == ".sgmap";

@@ -5,12 +5,16 @@
 
 #include "delta/core_plan.h"
 #include "delta/merge.h"
+#include "runtime/memory_plan.h"
 
 namespace gguf_shard {
 namespace {
 
 // Decoded frames kept for each patch: a few, since runs are read in the order of the tensors.
 constexpr uint64_t kFrameCacheBytes = uint64_t{12} << 20;
+// A frame being decoded: its payload, base and target bytes, and the tables of its streams. Frames
+// that create makes have a megabyte of target.
+constexpr uint64_t kDecodingBytes = uint64_t{6} << 20;
 
 // Everything that the pages of a variant come from.
 class VariantPages final : public PageOverlay {
@@ -50,6 +54,10 @@ class VariantPages final : public PageOverlay {
 };
 
 }  // namespace
+
+uint64_t PatchMemoryBytes(size_t patch_count) {
+  return patch_count * (kFrameCacheBytes + kIoThreads * kDecodingBytes);
+}
 
 Result<CoreFile> OpenPatchedCore(const std::filesystem::path& map_path,
                                  const std::vector<std::filesystem::path>& patches) {

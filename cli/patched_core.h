@@ -17,4 +17,8 @@ namespace gguf_shard {
 Result<CoreFile> OpenPatchedCore(const std::filesystem::path& map_path,
                                  const std::vector<std::filesystem::path>& patches);
 
+// What decoded frames of this many patches take at most while the core is used: those that are
+// kept, and those being decoded.
+uint64_t PatchMemoryBytes(size_t patch_count);
+
 }  // namespace gguf_shard

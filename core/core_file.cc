@@ -120,8 +120,30 @@ std::vector<std::byte> SerializeCoreHeader(const CoreMap& map) {
   return writer.Serialize();
 }
 
+namespace {
+
+// While a patch is applied in place, or was and something ended that, the core has no map but a
+// journal (delta/in_place.h).
+Result<void> RefuseUnfinishedPatch(const std::filesystem::path& map_path) {
+  auto journal = map_path;
+  journal.replace_extension(".gguf");
+  journal += ".journal";
+  std::error_code ignored;
+  if (std::filesystem::exists(map_path, ignored) || !std::filesystem::exists(journal, ignored)) {
+    return {};
+  }
+  return Fail(
+      Error(ErrorCode::kNotFound,
+            "the core is being patched in place, or that was interrupted: `gguf-shard delta "
+            "undo` with its directory returns to the base")
+          .File(map_path.string()));
+}
+
+}  // namespace
+
 Result<CoreFile> CoreFile::OpenWithMap(const std::filesystem::path& path,
                                        const std::filesystem::path& text_path, Caching caching) {
+  GS_TRY(RefuseUnfinishedPatch(text_path));
   GS_ASSIGN(const std::string json, ReadWholeFile(text_path, kMaxMapBytes));
   auto map = ParseMap(json);
   if (!map) {

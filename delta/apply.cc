@@ -39,7 +39,6 @@ Result<void> WritePiece(const PatchedView& target, const FilePiece& piece,
       GS_ASSIGN(const bool copied,
                 CopyRange(*extent->file, extent->offset, output, piece.offset, piece.byte_size));
       if (copied) {
-        output.StartWriteback(piece.offset, piece.byte_size);
         report.shared_bytes += piece.byte_size;
         return {};
       }
