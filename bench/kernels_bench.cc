@@ -1,4 +1,5 @@
-// Matrix kernels on one thread, every type and instruction set:
+// What the runtime does with pages and vectors, on one thread (bench/kernels_table.py makes one
+// table of it):
 //
 //   dram/TYPE/ISA        matrix-vector product over 1 GiB of weights, in runs of 128 KiB as the
 //                        runtime makes them; bytes_per_second counts whole pages. of_plain_read:
@@ -7,6 +8,9 @@
 //   cached/TYPE/ISA      the same over 512 KiB
 //   prompt/TYPE/ISA/N    N tokens against 64 MiB of weights; GMAC counts multiply-adds of 16-bit
 //                        activations
+//   tags/dram, cached    check of every page's tag, and of_plain_read as above
+//   pack, unpack/TYPE    between a tensor's source bytes and its pages, in cache
+//   attend/KV/ISA/N      64 queries (8 tokens, 8 heads of 64 columns) over N cached positions
 //
 // GGUF_SHARD_BENCH_MIB sets the size of the large working set.
 #include <benchmark/benchmark.h>
@@ -20,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/vector_ops.h"
 #include "tests/kernels/test_matrix.h"
 
 namespace gguf_shard {
@@ -95,14 +100,19 @@ struct Batch {
   std::vector<uint32_t> tokens;
 };
 
-uint64_t PlainRead(const std::byte* bytes, uint64_t size) {
-  uint64_t sums[8] = {};
-  for (uint64_t i = 0; i < size; i += 64) {
-    uint64_t words[8];
+// Compiled for wide loads too: narrow ones keep fewer lines in flight.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+__attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
+uint64_t
+PlainRead(const std::byte* bytes, uint64_t size) {
+  uint64_t sums[32] = {};
+  for (uint64_t i = 0; i < size; i += 256) {
+    uint64_t words[32];
     std::memcpy(words, bytes + i, sizeof words);
-    for (int k = 0; k < 8; ++k) sums[k] += words[k];
+    for (int k = 0; k < 32; ++k) sums[k] += words[k];
   }
-  return std::accumulate(sums, sums + 8, uint64_t{0});
+  return std::accumulate(sums, sums + 32, uint64_t{0});
 }
 
 // Of this thread: other programs' turns on the processor do not count.
@@ -112,34 +122,41 @@ double ThreadSeconds() {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
+// Times `work` on one piece of the region after the other, in turns with a plain read.
+// work(offset) handles `step_bytes` from there on.
+template <typename Work>
+void AgainstPlainRead(benchmark::State& state, uint64_t step_bytes, Work work) {
+  const uint64_t steps = std::max<uint64_t>(1, kPieceBytes / step_bytes);
+  const uint64_t step_count = LargeBytes() / step_bytes;
+  uint64_t next = 0;
+  double work_seconds = 0;
+  double read_seconds = 0;
+  for (auto _ : state) {
+    const double start = ThreadSeconds();
+    for (uint64_t i = 0; i < steps; ++i) work((next + i) % step_count * step_bytes);
+    const double seconds = ThreadSeconds() - start;
+    next = (next + steps) % step_count;
+    const double read_start = ThreadSeconds();
+    for (uint64_t i = 0; i < steps; ++i) {
+      const uint64_t offset = (next + i) % step_count * step_bytes;
+      benchmark::DoNotOptimize(PlainRead(Region() + offset, step_bytes));
+    }
+    read_seconds += ThreadSeconds() - read_start;
+    next = (next + steps) % step_count;
+    work_seconds += seconds;
+    state.SetIterationTime(seconds);
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * steps * step_bytes));
+  state.counters["of_plain_read"] = read_seconds / work_seconds;
+}
+
 void MatVecFromDram(benchmark::State& state, TensorType type, KernelIsa isa) {
   const Weights weights(type, LargeBytes());
   const Batch batch(1);
   std::vector<float> y(weights.run_rows());
-  const uint64_t runs = std::max<uint64_t>(1, kPieceBytes / weights.run_bytes());
-  uint64_t next = 0;
-  double multiply_seconds = 0;
-  double read_seconds = 0;
-  for (auto _ : state) {
-    const double start = ThreadSeconds();
-    for (uint64_t i = 0; i < runs; ++i) {
-      weights.Multiply(isa, (next + i) % weights.run_count(), batch.x, batch.tokens, y);
-    }
-    const double seconds = ThreadSeconds() - start;
-    next = (next + runs) % weights.run_count();
-    const double read_start = ThreadSeconds();
-    for (uint64_t i = 0; i < runs; ++i) {
-      const uint64_t run = (next + i) % weights.run_count();
-      benchmark::DoNotOptimize(
-          PlainRead(Region() + run * weights.run_bytes(), weights.run_bytes()));
-    }
-    read_seconds += ThreadSeconds() - read_start;
-    next = (next + runs) % weights.run_count();
-    multiply_seconds += seconds;
-    state.SetIterationTime(seconds);
-  }
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * runs * weights.run_bytes()));
-  state.counters["of_plain_read"] = read_seconds / multiply_seconds;
+  AgainstPlainRead(state, weights.run_bytes(), [&](uint64_t offset) {
+    weights.Multiply(isa, offset / weights.run_bytes(), batch.x, batch.tokens, y);
+  });
 }
 
 void MatVecFromCache(benchmark::State& state, TensorType type, KernelIsa isa) {
@@ -180,6 +197,96 @@ void QuantizeActivations(benchmark::State& state) {
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kColumns));
 }
 
+constexpr CoreId kCoreId = {std::byte{1}, std::byte{2}, std::byte{3}};
+
+// Every page sealed as if the region began with page 0.
+void SealRegion(uint64_t bytes) {
+  std::memset(Region(), 0x35, bytes);
+  for (uint64_t page = 0; page < bytes / kPageBytes; ++page) {
+    SealPage(kCoreId, page, PageAt(Region(), page));
+  }
+}
+
+uint64_t IntactPages(uint64_t offset, uint64_t bytes) {
+  uint64_t intact = 0;
+  for (uint64_t page = offset / kPageBytes; page < (offset + bytes) / kPageBytes; ++page) {
+    intact += PageIsIntact(kCoreId, page, PageAt(static_cast<const std::byte*>(Region()), page));
+  }
+  return intact;
+}
+
+void TagsFromDram(benchmark::State& state) {
+  SealRegion(LargeBytes());
+  constexpr uint64_t kStepBytes = kRunPages * kPageBytes;
+  uint64_t bad = 0;
+  AgainstPlainRead(state, kStepBytes,
+                   [&](uint64_t offset) { bad += kRunPages - IntactPages(offset, kStepBytes); });
+  if (bad != 0) state.SkipWithError("a sealed page fails its tag");
+}
+
+void TagsFromCache(benchmark::State& state) {
+  constexpr uint64_t kBytes = kRunPages * kPageBytes;
+  SealRegion(kBytes);
+  uint64_t bad = 0;
+  for (auto _ : state) bad += kRunPages - IntactPages(0, kBytes);
+  if (bad != 0) state.SkipWithError("a sealed page fails its tag");
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * kBytes));
+}
+
+// One strip, from source bytes to pages or back.
+void Pack(benchmark::State& state, TensorType type, bool unpack) {
+  TestMatrix matrix = RandomMatrix(type, GetTensorType(type).tile_rows, kColumns, 4);
+  const PackUnit unit = GetPackUnit(matrix.layout, 0);
+  for (auto _ : state) {
+    if (unpack) {
+      UnpackPages(matrix.layout, unit, matrix.pages, matrix.source);
+    } else {
+      PackPages(matrix.layout, unit, matrix.source, matrix.pages);
+    }
+    benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * unit.source_bytes));
+}
+
+void AttendToPositions(benchmark::State& state, KvType type, KernelIsa isa) {
+  constexpr uint32_t kLength = 64;
+  constexpr uint32_t kHeads = 8;
+  constexpr uint32_t kTokens = 8;
+  const auto positions = static_cast<uint32_t>(state.range(0));
+  const size_t row_bytes = KvRowBytes(type, kLength);
+  std::vector<std::byte> rows(positions * row_bytes);
+  const auto values = RandomActivations(positions, kLength, 5);
+  for (uint32_t at = 0; at < positions; ++at) {
+    StoreKvRow(isa, type, values.data() + size_t{at} * kLength, kLength,
+               rows.data() + at * row_bytes);
+  }
+  const auto queries = RandomActivations(kTokens, kHeads * kLength, 6);
+  std::vector<float> attended(queries.size());
+  std::vector<float> scratch(AttendScratchFloats(kLength, kLength));
+  const AttendTask task = {.queries = queries.data(),
+                           .query_stride = kHeads * kLength,
+                           .attended = attended.data(),
+                           .attended_stride = kHeads * kLength,
+                           .token_count = kTokens,
+                           .head_count = kHeads,
+                           .first_position = positions - kTokens,
+                           .scale = 0.125f,
+                           .keys = rows.data(),
+                           .values = rows.data(),
+                           .key_row_bytes = row_bytes,
+                           .value_row_bytes = row_bytes,
+                           .key_length = kLength,
+                           .value_length = kLength,
+                           .scratch = scratch.data()};
+  for (auto _ : state) {
+    Attend(isa, type, task);
+    benchmark::ClobberMemory();
+  }
+  const double products = 2.0 * kTokens * kHeads * kLength * positions;
+  state.counters["GMAC"] = benchmark::Counter(
+      products / 1e9 * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+}
+
 void RegisterAll() {
   for (const KernelIsa isa :
        {KernelIsa::kAmx, KernelIsa::kAvx512Vnni, KernelIsa::kAvx2, KernelIsa::kPortable}) {
@@ -199,6 +306,21 @@ void RegisterAll() {
     }
   }
   benchmark::RegisterBenchmark("quantize_activations", QuantizeActivations);
+  benchmark::RegisterBenchmark("tags/dram", TagsFromDram)->UseManualTime();
+  benchmark::RegisterBenchmark("tags/cached", TagsFromCache);
+  for (const TensorType type : kMatMulTypes) {
+    const std::string name(TensorTypeName(type));
+    benchmark::RegisterBenchmark(("pack/" + name).c_str(), Pack, type, false);
+    benchmark::RegisterBenchmark(("unpack/" + name).c_str(), Pack, type, true);
+  }
+  for (const KernelIsa isa : {KernelIsa::kAvx512Vnni, KernelIsa::kAvx2, KernelIsa::kPortable}) {
+    if (!KernelIsaIsSupported(isa)) continue;
+    for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
+      const std::string name =
+          "attend/" + std::string(KvTypeName(type)) + "/" + std::string(KernelIsaName(isa));
+      benchmark::RegisterBenchmark(name.c_str(), AttendToPositions, type, isa)->Arg(512)->Arg(8192);
+    }
+  }
 }
 
 }  // namespace
