@@ -6,9 +6,6 @@
 namespace gguf_shard {
 namespace {
 
-// In working sets. Measured on recorded traces with `gguf-shard simulate`; docs/STATISTICS.md says
-// more. Between 1 and 8 the hit ratio moves by less than a hundredth.
-constexpr double kHalfLife = 2;
 constexpr double kNeverUsed = -1e300;
 
 }  // namespace
@@ -26,20 +23,17 @@ Result<CachePolicy> CachePolicyFromName(std::string_view name) {
                   .Found(std::string(name.substr(0, 64))));
 }
 
-UseRanks::UseRanks(CachePolicy policy, uint32_t key_count, uint64_t working_set)
-    : policy_(policy),
-      half_life_(kHalfLife * static_cast<double>(std::max<uint64_t>(1, working_set))),
-      ranks_(key_count, kNeverUsed) {}
+UseRanks::UseRanks(CachePolicy policy, uint32_t key_count)
+    : policy_(policy), ranks_(key_count, kNeverUsed) {}
 
-void UseRanks::NoteUse(uint32_t key) {
-  const auto now = static_cast<double>(++use_count_);
+void UseRanks::NoteUse(uint32_t key, double pass) {
   double& rank = ranks_[key];
   if (policy_ == CachePolicy::kLru) {
-    rank = now;
+    rank = static_cast<double>(++use_count_);
     return;
   }
   // log2(2^a + 2^b) without overflow.
-  const double use = now / half_life_;
+  const double use = pass / kHalfLifePasses;
   const double larger = std::max(rank, use);
   const double difference = std::min(rank, use) - larger;
   rank = difference < -60 ? larger : larger + std::log2(1 + std::exp2(difference));

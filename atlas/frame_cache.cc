@@ -19,10 +19,8 @@ uint8_t EvictionRank(Zone zone) {
 
 }  // namespace
 
-FrameCache::FrameCache(std::span<const FrameClass> classes, CachePolicy policy, uint32_t run_count,
-                       uint64_t on_demand_run_count)
-    : policy_(policy),
-      ranks_(policy, policy == CachePolicy::kLru ? 0 : run_count, on_demand_run_count) {
+FrameCache::FrameCache(std::span<const FrameClass> classes, CachePolicy policy, uint32_t run_count)
+    : policy_(policy), ranks_(policy, policy == CachePolicy::kLru ? 0 : run_count) {
   for (const FrameClass& frame_class : classes) {
     const auto first = static_cast<uint32_t>(frames_.size());
     const auto class_index = static_cast<uint16_t>(classes_.size());
@@ -67,10 +65,10 @@ FrameCache::List& FrameCache::SparedOf(const Frame& frame) {
   return classes_[frame.frame_class].spared[frame.zone_rank];
 }
 
-void FrameCache::CountUse(uint32_t frame_index) {
+void FrameCache::CountUse(uint32_t frame_index, double pass) {
   const Frame& frame = frames_[frame_index];
   ++classes_[frame.frame_class].use_count;
-  if (policy_ != CachePolicy::kLru) ranks_.NoteUse(frame.run_index);
+  if (policy_ != CachePolicy::kLru) ranks_.NoteUse(frame.run_index, pass);
 }
 
 // Ranked frames -----------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class FrameCache {
   static constexpr uint32_t kUniversal = 0;
 
   explicit FrameCache(std::span<const FrameClass> classes, CachePolicy policy = CachePolicy::kLru,
-                      uint32_t run_count = 0, uint64_t on_demand_run_count = 0);
+                      uint32_t run_count = 0);
 
   // The frame of a class to be taken next: a free one, or else the idle one to be evicted.
   std::optional<uint32_t> Next(uint32_t frame_class, bool for_prefetch) const;
@@ -48,7 +48,8 @@ class FrameCache {
   // idle -> busy, for a pin.
   void MakeBusy(uint32_t frame);
   // Called once per pin: what the policy ranks by, and the clock by which unused prefetches age.
-  void CountUse(uint32_t frame);
+  // `pass` is the time in passes.
+  void CountUse(uint32_t frame, double pass = 0);
   // busy or idle -> free.
   void Free(uint32_t frame);
 

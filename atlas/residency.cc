@@ -5,14 +5,6 @@
 #include "core/check.h"
 
 namespace gguf_shard {
-namespace {
-
-uint64_t OnDemandRuns(const RunTable& runs, const Schedule& schedule) {
-  return runs.run_count() - schedule.size();
-}
-
-}  // namespace
-
 Residency::Residency(const CoreMap& map, const RunTable& runs, const Schedule& schedule,
                      const ResidencyPlan& plan, const AtlasOptions& options)
     : map_(map),
@@ -24,8 +16,7 @@ Residency::Residency(const CoreMap& map, const RunTable& runs, const Schedule& s
       states_(runs.run_count()),
       tracker_(schedule, options.concurrent_pins),
       ring_(plan.ring_pages),
-      frames_(plan.frame_classes, options.cache_policy, runs.run_count(),
-              OnDemandRuns(runs, schedule)),
+      frames_(plan.frame_classes, options.cache_policy, runs.run_count()),
       wishes_(static_cast<uint32_t>(plan.frame_classes.size()) + 1) {
   demands_.reserve(options.concurrent_pins);
 }
@@ -69,8 +60,16 @@ bool Residency::NoteUse(uint32_t run_index) {
   return order != PassTracker::Order::kElsewhere;
 }
 
+// Passes since the beginning, with what is done of this one.
+double Residency::PassTime() const {
+  if (schedule_.size() == 0) return 0;
+  return static_cast<double>(tracker_.frontier()) / static_cast<double>(schedule_.size());
+}
+
 void Residency::BeginUse(RunState& state) {
-  if (state.place == Place::kFrame) frames_.CountUse(static_cast<uint32_t>(state.holder));
+  if (state.place == Place::kFrame) {
+    frames_.CountUse(static_cast<uint32_t>(state.holder), PassTime());
+  }
   if (state.place == Place::kRing && state.in_turn) ring_.entry(state.holder).in_use = true;
 }
 

@@ -117,6 +117,7 @@ class Residency {
 
   bool NoteUse(uint32_t run_index);
   void BeginUse(RunState& state);
+  double PassTime() const;
   void Free(uint32_t run_index);
   void ReleasePlace(RunState& state);
 

@@ -168,7 +168,7 @@ class Replay {
         division_(trace, pieces_, budget_bytes),
         cache_(pieces_, divides_ ? division_.cache_bytes : budget_bytes),
         ranks_(policy == SimulatedPolicy::kFrequency ? CachePolicy::kFrequency : CachePolicy::kLru,
-               pieces_.count(), CountOnDemand()) {
+               pieces_.count()) {
     if (policy == SimulatedPolicy::kOptimum) next_uses_ = NextUses(trace, pieces_);
     was_read_.assign(pieces_.count(), false);
   }
@@ -178,6 +178,7 @@ class Replay {
         std::none_of(trace_.passes.begin(), trace_.passes.end(),
                      [](const TracePass& pass) { return pass.token_count == 1; });
     for (size_t pass = 0; pass < trace_.passes.size(); ++pass) {
+      pass_ = static_cast<double>(pass);
       counts_ = counts_all || trace_.passes[pass].token_count == 1;
       if (counts_) ++run_.pass_count;
       for (const uint32_t shard : trace_.UsesOf(pass)) {
@@ -191,15 +192,6 @@ class Replay {
   }
 
  private:
-  uint64_t CountOnDemand() const {
-    uint64_t count = 0;
-    for (uint32_t shard = 0; shard < trace_.shards.size(); ++shard) {
-      if (trace_.shards[shard].scheduled) continue;
-      count += pieces_.first_of_shard[shard + 1] - pieces_.first_of_shard[shard];
-    }
-    return count;
-  }
-
   // Whether the piece was there.
   bool UsePiece(uint32_t shard, uint32_t piece) {
     ++use_;
@@ -219,7 +211,7 @@ class Replay {
 
   double RankOf(uint32_t piece) {
     if (policy_ == SimulatedPolicy::kOptimum) return -static_cast<double>(next_uses_[use_ - 1]);
-    ranks_.NoteUse(piece);
+    ranks_.NoteUse(piece, pass_);
     return ranks_.RankOf(piece);
   }
 
@@ -244,6 +236,7 @@ class Replay {
   std::vector<uint64_t> next_uses_;
   std::vector<bool> was_read_;
   uint64_t use_ = 0;
+  double pass_ = 0;
   bool counts_ = false;
   SimulatedRun run_;
 };

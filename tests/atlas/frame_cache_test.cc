@@ -97,13 +97,13 @@ TEST(FrameCache, PrefetchesDoNotEvictEachOtherUntilTheyAreOld) {
 }
 
 TEST(FrameCache, FrequencyEvictsWhatWasUsedLeastWhateverItsAge) {
-  FrameCache cache(OneClass(3), CachePolicy::kFrequency, /*run_count=*/8,
-                   /*on_demand_run_count=*/100);
+  FrameCache cache(OneClass(3), CachePolicy::kFrequency, /*run_count=*/8);
+  double pass = 0;
   const auto load = [&](uint32_t run) {
     const uint32_t frame = *cache.Next(0, false);
     if (cache.IsIdle(frame)) cache.Free(frame);
     cache.Take(frame, run);
-    cache.CountUse(frame);
+    cache.CountUse(frame, pass += 0.1);
     cache.MakeIdle(frame, Zone::kNormal, false);
     return frame;
   };

@@ -109,19 +109,20 @@ TEST(CachePolicy, NamesAreKnownAndOthersAreNot) {
 }
 
 TEST(UseRanks, LruRanksByTheLastUse) {
-  UseRanks ranks(CachePolicy::kLru, 2, 2);
-  for (const uint32_t key : {0, 0, 0, 1}) ranks.NoteUse(key);
+  UseRanks ranks(CachePolicy::kLru, 2);
+  for (const uint32_t key : {0, 0, 0, 1}) ranks.NoteUse(key, 0);
   EXPECT_LT(ranks.RankOf(0), ranks.RankOf(1));
 }
 
 TEST(UseRanks, FrequencyRanksByUsesAndForgets) {
-  UseRanks ranks(CachePolicy::kFrequency, 3, 4);
-  for (const uint32_t key : {0, 0, 0, 1}) ranks.NoteUse(key);
+  UseRanks ranks(CachePolicy::kFrequency, 3);
+  for (const uint32_t key : {0, 0, 0, 1}) ranks.NoteUse(key, 0);
   EXPECT_GT(ranks.RankOf(0), ranks.RankOf(1));
   EXPECT_LT(ranks.RankOf(2), ranks.RankOf(1)) << "never used";
-  for (int i = 0; i < 1000; ++i) ranks.NoteUse(2);
-  ranks.NoteUse(1);
-  EXPECT_GT(ranks.RankOf(1), ranks.RankOf(0)) << "three uses long ago";
+  ranks.NoteUse(1, kHalfLifePasses / 2);
+  EXPECT_GT(ranks.RankOf(0), ranks.RankOf(1)) << "three old uses are worth more than two";
+  ranks.NoteUse(1, 2 * kHalfLifePasses);
+  EXPECT_GT(ranks.RankOf(1), ranks.RankOf(0));
 }
 
 }  // namespace
