@@ -8,6 +8,8 @@ void AddCommands(CLI::App& app, CommandLine& line) {
   AddVerifyCommand(app, line);
   AddInspectCommand(app, line);
   AddRunCommand(app, line);
+  AddPlanCommand(app, line);
+  AddSimulateCommand(app, line);
   AddTokenizeCommand(app, line);
   AddLogitsCommand(app, line);
   AddPerplexityCommand(app, line);

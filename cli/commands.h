@@ -38,6 +38,8 @@ void AddTokenizeCommand(CLI::App& app, CommandLine& line);
 void AddRunCommand(CLI::App& app, CommandLine& line);
 void AddLogitsCommand(CLI::App& app, CommandLine& line);
 void AddPerplexityCommand(CLI::App& app, CommandLine& line);
+void AddPlanCommand(CLI::App& app, CommandLine& line);
+void AddSimulateCommand(CLI::App& app, CommandLine& line);
 void AddDeltaCommand(CLI::App& app, CommandLine& line);
 
 // Adds every subcommand to the program, in the order in which the help lists them.

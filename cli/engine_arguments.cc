@@ -8,6 +8,7 @@
 #include "cli/patched_core.h"
 #include "cli/size_argument.h"
 #include "core/file.h"
+#include "gpu/pipeline_cache.h"
 
 namespace gguf_shard {
 namespace {
@@ -45,6 +46,19 @@ void AddEngineArguments(CLI::App& command, EngineArguments& arguments,
       "All memory of the process, for example 512M (default: what the machine can spare)");
   AddSizeOption(command, "--pool", arguments.pool_bytes,
                 "Memory for weight pages alone (default: what the budget leaves)");
+  command
+      .add_option("--device", arguments.device,
+                  "Where the model runs: auto (a graphics processor if there is one), cpu, vulkan, "
+                  "vulkan:N")
+      ->capture_default_str()
+      ->type_name("DEVICE");
+  AddSizeOption(command, "--vram-budget", arguments.vram_budget_bytes,
+                "All memory taken on the Vulkan device (default: what is free there)");
+  command
+      .add_option("--gpu-layers", arguments.gpu_layers,
+                  "How many of the last layers the Vulkan device gets (default: all)")
+      ->check(CLI::Range(uint64_t{0}, kMaxLayers))
+      ->type_name("N");
   command.add_option("--threads", arguments.threads, "Threads that compute (default: one per CPU)")
       ->check(CLI::Range(1u, kMaxThreads))
       ->type_name("N");
@@ -67,6 +81,16 @@ void AddEngineArguments(CLI::App& command, EngineArguments& arguments,
                   "Shards read ahead at most; 0 reads nothing ahead (default: the map's)")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
       ->type_name("N");
+  command
+      .add_option("--cache-policy", arguments.cache_policy,
+                  "Which experts stay in memory: lru, frequency (default: the map's)")
+      ->check(CLI::IsMember({"lru", "frequency"}))
+      ->type_name("POLICY");
+  command
+      .add_option("--io", arguments.io_method,
+                  "How pages are read: auto (io_uring where it is allowed), uring, threads")
+      ->check(CLI::IsMember({"auto", "uring", "threads"}))
+      ->type_name("METHOD");
 }
 
 Result<std::unique_ptr<const Model>> LoadModel(const EngineArguments& arguments) {
@@ -83,14 +107,28 @@ Result<EngineOptions> MakeEngineOptions(const EngineArguments& arguments) {
   if (arguments.memory_budget_bytes > 0) {
     options.memory_budget_bytes = arguments.memory_budget_bytes;
   }
+  options.other_bytes = PatchMemoryBytes(arguments.patches.size());
   if (arguments.pool_bytes > 0) options.pool_bytes = arguments.pool_bytes;
   options.thread_count = arguments.threads;
   options.context_length = arguments.context_length;
   options.batch_tokens = arguments.batch_tokens;
   GS_ASSIGN(options.kv_type, KvTypeFromName(arguments.kv_type));
+  GS_ASSIGN(options.device, ParseDevice(arguments.device));
+  if (arguments.vram_budget_bytes > 0) {
+    options.device.vram_budget_bytes = arguments.vram_budget_bytes;
+  }
+  if (arguments.gpu_layers >= 0) {
+    options.device.gpu_layers = static_cast<uint32_t>(arguments.gpu_layers);
+  }
+  options.device.pipeline_cache_path = gpu::DefaultPipelineCachePath();
   if (arguments.prefetch_distance >= 0) {
     options.prefetch_distance = static_cast<uint32_t>(arguments.prefetch_distance);
   }
+  if (!arguments.cache_policy.empty()) {
+    GS_ASSIGN(options.cache_policy, CachePolicyFromName(arguments.cache_policy));
+  }
+  if (arguments.io_method == "uring") options.io_method = IoMethod::kUring;
+  if (arguments.io_method == "threads") options.io_method = IoMethod::kThreads;
   return options;
 }
 

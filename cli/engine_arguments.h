@@ -22,7 +22,12 @@ struct EngineArguments {
   uint32_t context_length = 0;
   uint32_t batch_tokens = 0;
   std::string kv_type;
+  std::string device = "auto";
+  uint64_t vram_budget_bytes = 0;
+  int64_t gpu_layers = -1;         // below 0: all
   int64_t prefetch_distance = -1;  // below 0: the map's
+  std::string cache_policy;        // empty: the map's
+  std::string io_method;
 };
 
 // Adds PATH and the options; `default_kv_type` is "f32", "f16" or "q8_0".

@@ -26,7 +26,9 @@ struct RunArguments {
   bool seed_given = false;
   bool echo = false;
   bool quiet = false;
+  bool compare = false;
   std::string stats_file;
+  std::string trace_file;
 };
 
 // Prints text as soon as its characters are whole.
@@ -73,6 +75,14 @@ Result<void> Report(const RunStatistics& statistics, const RunArguments& argumen
                         Overwrite::kAllow);
 }
 
+// What this machine should have made of such a run.
+Result<SpeedEstimate> Expected(const EngineArguments& arguments, const EngineOptions& options,
+                               const MemoryPlan& plan) {
+  GS_ASSIGN(const auto model, LoadModel(arguments));
+  GS_ASSIGN(const MachineSpeed machine, MeasureMachine(*model, options.thread_count));
+  return EstimateSpeed(*model, options, plan.pool_bytes, machine);
+}
+
 Result<ExitCode> RunRun(RunArguments arguments) {
   const auto start = std::chrono::steady_clock::now();
   if (!arguments.seed_given) arguments.sampling.seed = std::random_device()();
@@ -81,8 +91,9 @@ Result<ExitCode> RunRun(RunArguments arguments) {
   GS_ASSIGN(auto model, LoadModel(arguments.engine));
   GS_ASSIGN(const std::vector<TokenId> prompt,
             model->tokenizer().Encode(arguments.prompt, EncodeOptions()));
+  options.trace_path = arguments.trace_file;
   options.needed_context = NeededContext(prompt.size(), arguments.tokens);
-  GS_ASSIGN(const auto engine, Engine::Open(std::move(model), options));
+  GS_ASSIGN(auto engine, Engine::Open(std::move(model), options));
   RunStatistics statistics;
   statistics.load_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -92,6 +103,12 @@ Result<ExitCode> RunRun(RunArguments arguments) {
   statistics.kv_type = options.kv_type;
   statistics.seed = arguments.sampling.seed;
   statistics.page_source = engine->DescribeSource();
+  GS_TRY(engine->FinishTrace());
+  if (arguments.compare) {
+    // The run's memory goes first: the measurements need some.
+    engine.reset();
+    GS_ASSIGN(statistics.expected, Expected(arguments.engine, options, statistics.plan));
+  }
   GS_TRY(Report(statistics, arguments));
   const bool cancelled = statistics.generation.stop_reason == StopReason::kCancelled;
   return cancelled ? ExitCode::kInterrupted : ExitCode::kSuccess;
@@ -143,6 +160,12 @@ void AddRunCommand(CLI::App& app, CommandLine& line) {
   AddSamplingOptions(*command, *arguments);
   command->add_flag("--echo", arguments->echo, "Print the prompt before its continuation");
   command->add_option("--stats", arguments->stats_file, "Write the statistics to this file as JSON")
+      ->type_name("FILE");
+  command->add_flag("--compare", arguments->compare,
+                    "Measure this machine after the run, and print the speed to be expected");
+  command
+      ->add_option("--trace", arguments->trace_file,
+                   "Record which shards are used, for `gguf-shard simulate`")
       ->type_name("FILE");
   AddQuietFlag(*command, arguments->quiet);
   command->callback([arguments, &line] { line.run = [arguments] { return RunRun(*arguments); }; });

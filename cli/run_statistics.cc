@@ -35,6 +35,15 @@ std::string SpeedText(const RunStatistics& statistics) {
       StopReasonName(generation.stop_reason));
 }
 
+std::string ExpectedText(const RunStatistics& statistics) {
+  if (!statistics.expected) return {};
+  const SpeedEstimate& expected = *statistics.expected;
+  return fmt::format(
+      "expected    {:.2f} tokens/s, limited by {}; achieved {:.0f} % of it\n",
+      1 / expected.seconds_per_token(), SpeedLimitName(expected.limit),
+      100 * statistics.generation.generation_tokens_per_second() * expected.seconds_per_token());
+}
+
 std::string PageText(const RunStatistics& statistics) {
   const AtlasStats& atlas = statistics.engine.atlas;
   const uint64_t pages = atlas.page_hits + atlas.prefetch_covered_pages + atlas.stalled_pages;
@@ -43,8 +52,8 @@ std::string PageText(const RunStatistics& statistics) {
   text += PageLine("covered by prefetch", atlas.prefetch_covered_pages, pages);
   text += PageLine("stalled", atlas.stalled_pages, pages);
   text += fmt::format("stalls      {}, {:.2f} s in all\n", atlas.stalls, atlas.stall_seconds);
-  text += fmt::format("read        {} in {} reads, {} per generated token; {}\n",
-                      FormatBytes(atlas.bytes_read), atlas.reads,
+  text += fmt::format("read        {} in {} reads by {}, {} per generated token; {}\n",
+                      FormatBytes(atlas.bytes_read), atlas.reads, IoMethodName(atlas.io_method),
                       FormatBytes(BytesPerToken(statistics.generation)), statistics.page_source);
   text += fmt::format("evictions   {} runs\n", atlas.evictions);
   if (atlas.retried_pages > 0) {
@@ -77,14 +86,15 @@ std::string MemoryText(const RunStatistics& statistics) {
 }  // namespace
 
 std::string StatisticsText(const RunStatistics& statistics) {
-  return SpeedText(statistics) + PageText(statistics) + MemoryText(statistics);
+  return SpeedText(statistics) + ExpectedText(statistics) + PageText(statistics) +
+         MemoryText(statistics);
 }
 
 nlohmann::ordered_json StatisticsJson(const RunStatistics& statistics) {
   const Generation& generation = statistics.generation;
   const AtlasStats& atlas = statistics.engine.atlas;
   const MemoryPlan& plan = statistics.plan;
-  return {
+  nlohmann::ordered_json json = {
       {"prompt_tokens", generation.prompt_tokens},
       {"generated_tokens", generation.tokens.size()},
       {"stop_reason", StopReasonName(generation.stop_reason)},
@@ -106,6 +116,7 @@ nlohmann::ordered_json StatisticsJson(const RunStatistics& statistics) {
       {"evictions", atlas.evictions},
       {"retried_pages", atlas.retried_pages},
       {"page_source", statistics.page_source},
+      {"io_method", IoMethodName(atlas.io_method)},
       {"memory_budget_bytes", plan.budget_bytes},
       {"peak_resident_bytes", statistics.engine.process.peak_resident_bytes},
       {"pool_bytes", atlas.pool_bytes},
@@ -120,6 +131,11 @@ nlohmann::ordered_json StatisticsJson(const RunStatistics& statistics) {
       {"batch_tokens", plan.shape.batch_tokens},
       {"threads", plan.shape.worker_count},
   };
+  if (statistics.expected) {
+    json["expected_tokens_per_second"] = 1 / statistics.expected->seconds_per_token();
+    json["expected_limit"] = SpeedLimitName(statistics.expected->limit);
+  }
+  return json;
 }
 
 }  // namespace gguf_shard

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "runtime/engine.h"
 #include "runtime/generate.h"
+#include "runtime/speed_estimate.h"
 
 namespace gguf_shard {
 
@@ -18,6 +20,7 @@ struct RunStatistics {
   uint64_t seed = 0;
   double load_seconds = 0;  // from the start of the command to an engine that is ready
   std::string page_source;
+  std::optional<SpeedEstimate> expected;  // measured after the run, when that was asked for
 };
 
 std::string StatisticsText(const RunStatistics& statistics);

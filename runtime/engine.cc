@@ -9,9 +9,17 @@
 namespace gguf_shard {
 namespace {
 
-AtlasOptions MakeAtlasOptions(const Model& model, const EngineOptions& options,
-                              uint32_t worker_count) {
+Result<AtlasOptions> MakeAtlasOptions(const Model& model, const EngineOptions& options,
+                                      uint32_t worker_count) {
   AtlasOptions atlas;
+  if (options.cache_policy) {
+    atlas.cache_policy = *options.cache_policy;
+  } else {
+    auto named = CachePolicyFromName(model.map().atlas.cache_policy);
+    if (!named) return Fail(std::move(named.error()).File(model.core().map_path().string()));
+    atlas.cache_policy = *named;
+  }
+  atlas.io_method = options.io_method;
   atlas.prefetch_distance = options.prefetch_distance.value_or(model.map().atlas.prefetch_distance);
   atlas.io_threads = kIoThreads;
   atlas.concurrent_pins = worker_count;
@@ -69,7 +77,8 @@ Result<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<const Model> model,
 Result<std::unique_ptr<Engine>> Engine::OpenOnHost(std::unique_ptr<const Model> model,
                                                    const EngineOptions& options,
                                                    std::unique_ptr<DeviceEngine> device) {
-  const AtlasOptions atlas_options = MakeAtlasOptions(*model, options, WorkerCountOf(options));
+  GS_ASSIGN(const AtlasOptions atlas_options,
+            MakeAtlasOptions(*model, options, WorkerCountOf(options)));
   const std::vector<uint32_t> schedule = HostScheduleOf(*model, options);
   const uint64_t minimum_pool_bytes =
       Atlas::MinimumPoolBytes(model->map(), schedule, atlas_options);
@@ -104,7 +113,7 @@ Result<void> Engine::OpenResources(const EngineOptions& options) {
   host_numbers_ = model_->hyperparameters();
   host_numbers_.layer_count = options.host_layers.value_or(host_numbers_.layer_count);
   const WorkspaceShape& shape = plan_.shape;
-  AtlasOptions atlas_options = MakeAtlasOptions(*model_, options, shape.worker_count);
+  GS_ASSIGN(AtlasOptions atlas_options, MakeAtlasOptions(*model_, options, shape.worker_count));
   atlas_options.pool_bytes = plan_.pool_bytes;
   GS_ASSIGN(workers_, WorkerPool::Create(shape.worker_count));
   GS_ASSIGN(cache_, KvCache::Create(host_numbers_, options.kv_type, shape.context_length));
@@ -112,6 +121,10 @@ Result<void> Engine::OpenResources(const EngineOptions& options) {
   source_ = MakeCorePageSource(model_->core());
   GS_ASSIGN(atlas_,
             Atlas::Open(model_->map(), *source_, HostScheduleOf(*model_, options), atlas_options));
+  if (!options.trace_path.empty()) {
+    GS_ASSIGN(trace_, TraceWriter::Create(options.trace_path, model_->map(),
+                                          ScheduleOf(model_->weights())));
+  }
   const PassResources resources = {
       .map = model_->map(),
       .numbers = host_numbers_,
@@ -122,6 +135,7 @@ Result<void> Engine::OpenResources(const EngineOptions& options) {
       .cache = cache_,
       .workspace = workspace_,
       .isa = DetectKernelIsa(),
+      .trace = trace_ ? &*trace_ : nullptr,
   };
   pass_ = std::make_unique<ForwardPass>(resources);
   return {};
@@ -212,6 +226,11 @@ Result<void> Engine::EmitLogits(uint32_t first_position, uint32_t token_count,
 std::span<float> Engine::LogitsRow(uint32_t row) const {
   const size_t vocab_size = plan_.shape.vocab_size;
   return logits_.subspan(row * vocab_size, vocab_size);
+}
+
+Result<void> Engine::FinishTrace() {
+  if (!trace_) return {};
+  return trace_->Finish();
 }
 
 Result<EngineStats> Engine::Stats() const {

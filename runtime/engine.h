@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "atlas/atlas.h"
+#include "atlas/trace.h"
 #include "runtime/device_engine.h"
 #include "runtime/forward_pass.h"
 #include "runtime/memory_plan.h"
@@ -56,6 +57,8 @@ class Engine {
   const Model& model() const { return *model_; }
   const MemoryPlan& plan() const { return plan_; }
   Result<EngineStats> Stats() const;
+  // Ends the recording that options asked for and gives it its name; does nothing without one.
+  Result<void> FinishTrace();
   // Where the pages come from, for people.
   std::string DescribeSource() const {
     return source_ ? source_->Describe() : device_->DescribeSource();
@@ -86,6 +89,7 @@ class Engine {
   std::unique_ptr<PageSource> source_;
   std::unique_ptr<Atlas> atlas_;
   std::unique_ptr<WorkerPool> workers_;
+  std::optional<TraceWriter> trace_;
   KvCache cache_;
   Workspace workspace_;
   std::unique_ptr<ForwardPass> pass_;

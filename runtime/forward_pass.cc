@@ -19,7 +19,8 @@ ForwardPass::ForwardPass(const PassResources& resources)
       matmul_(
           resources.map, resources.atlas, resources.workers, resources.isa,
           std::max(kAttentionTasks, FeedForward::MaxTasks(resources.numbers,
-                                                          resources.workspace.shape.batch_tokens))),
+                                                          resources.workspace.shape.batch_tokens)),
+          resources.trace),
       embedding_(resources.map, resources.weights.embedding, resources.atlas, resources.workers,
                  resources.workspace.shape.batch_tokens),
       attention_(resources.numbers, resources.rope, resources.cache, resources.workers,
@@ -32,6 +33,7 @@ Result<void> ForwardPass::Run(std::span<const TokenId> tokens, uint32_t first_po
   GS_CHECK(!tokens.empty() && tokens.size() <= workspace.shape.batch_tokens);
   GS_CHECK(first_position + tokens.size() <= resources_.cache.positions());
   const auto token_count = static_cast<uint32_t>(tokens.size());
+  if (resources_.trace != nullptr) resources_.trace->BeginPass(token_count);
   GS_TRY(embedding_.Gather(tokens, workspace));
   const size_t turn_count = resources_.numbers.rope.dimensions;
   resources_.workers.ForEach(token_count, [&](size_t token, uint32_t) {

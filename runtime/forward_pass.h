@@ -40,6 +40,7 @@ struct PassResources {
   KvCache& cache;
   Workspace& workspace;
   KernelIsa isa;
+  TraceWriter* trace = nullptr;  // records what is used, when there is one
 };
 
 class ForwardPass {

@@ -191,7 +191,8 @@ uint32_t WorkerCountOf(const EngineOptions& options) {
 uint64_t ComingBytes(const Model& model, const EngineOptions& options) {
   const uint64_t pages = model.weight_bytes() / kPageBytes;
   return (WorkerCountOf(options) + kIoThreads) * kThreadBytes + pages * kTableBytesPerPage +
-         uint64_t{model.weights().vocab_size()} * kSamplerBytesPerToken + kSlackBytes;
+         uint64_t{model.weights().vocab_size()} * kSamplerBytesPerToken + kSlackBytes +
+         options.other_bytes;
 }
 
 Result<MemoryPlan> PlanMemory(const Model& model, const EngineOptions& options,

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 
+#include "atlas/atlas.h"
 #include "core/error.h"
 #include "kernels/vector_ops.h"
 #include "runtime/device_request.h"
@@ -27,7 +29,11 @@ struct EngineOptions {
   bool all_logits = false;      // logits of every position will be asked for
   KvType kv_type = KvType::kF16;
   std::optional<uint32_t> prefetch_distance;  // nothing: the map's
-  DeviceRequest device;                       // the CPU unless asked for
+  std::optional<CachePolicy> cache_policy;    // nothing: the map's
+  IoMethod io_method = IoMethod::kAuto;
+  uint64_t other_bytes = 0;  // of the process, still to come, beside the engine: decoded patches
+  std::filesystem::path trace_path;  // where to record which shards are used; empty: nowhere
+  DeviceRequest device;              // the CPU unless asked for
   // Layers that the host computes, the first ones: the engine's, once a device has the others.
   std::optional<uint32_t> host_layers;
 };

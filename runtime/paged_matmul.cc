@@ -7,11 +7,12 @@
 namespace gguf_shard {
 
 PagedMatMul::PagedMatMul(const CoreMap& map, Atlas& atlas, WorkerPool& workers, KernelIsa isa,
-                         size_t max_tasks)
+                         size_t max_tasks, TraceWriter* trace)
     : map_(map),
       atlas_(atlas),
       workers_(workers),
       isa_(isa),
+      trace_(trace),
       first_job_(max_tasks),
       first_run_(max_tasks) {}
 
@@ -21,6 +22,9 @@ Result<void> PagedMatMul::Compute(std::span<const MatMulTask> tasks) {
   size_t job_count = 0;
   for (size_t index = 0; index < tasks.size(); ++index) {
     const MatrixSlice& weights = tasks[index].weights;
+    if (trace_ != nullptr) {
+      trace_->Use(map_.tensors[weights.tensor_index].first_shard_id + weights.slice);
+    }
     const RunSpan runs = atlas_.run_table().RunsOf(weights.tensor_index, weights.slice);
     first_job_[index] = job_count;
     first_run_[index] = runs.first_run;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "atlas/atlas.h"
+#include "atlas/trace.h"
 #include "core/map.h"
 #include "kernels/activations.h"
 #include "kernels/matmul.h"
@@ -28,9 +29,9 @@ struct MatMulTask {
 
 class PagedMatMul {
  public:
-  // At most `max_tasks` tasks will be given at once.
+  // At most `max_tasks` tasks will be given at once. `trace` may be null.
   PagedMatMul(const CoreMap& map, Atlas& atlas, WorkerPool& workers, KernelIsa isa,
-              size_t max_tasks);
+              size_t max_tasks, TraceWriter* trace);
 
   // Computes all tasks, their runs in the order given.
   Result<void> Compute(std::span<const MatMulTask> tasks);
@@ -47,6 +48,7 @@ class PagedMatMul {
   Atlas& atlas_;
   WorkerPool& workers_;
   KernelIsa isa_;
+  TraceWriter* trace_;
   std::vector<size_t> first_job_;    // by task, of the tasks in progress
   std::vector<uint32_t> first_run_;  // by task
   size_t task_count_ = 0;

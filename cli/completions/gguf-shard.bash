@@ -16,7 +16,7 @@ _gguf_shard() {
   COMPREPLY=()
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case "${command:+$command }$word" in
-    "shard"|"unshard"|"verify"|"inspect"|"run"|"tokenize"|"logits"|"perplexity"|"delta"|"delta create"|"delta apply"|"delta undo"|"delta inspect"|"delta verify"|"delta merge") command="${command:+$command }$word" ;;
+    "shard"|"unshard"|"verify"|"inspect"|"run"|"plan"|"simulate"|"tokenize"|"logits"|"perplexity"|"delta"|"delta create"|"delta apply"|"delta undo"|"delta inspect"|"delta verify"|"delta merge") command="${command:+$command }$word" ;;
     esac
   done
   case "$command:$prev" in
@@ -29,11 +29,16 @@ _gguf_shard() {
     "run:--patch") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
     "run:--memory-budget") return ;;
     "run:--pool") return ;;
+    "run:--device") return ;;
+    "run:--vram-budget") return ;;
+    "run:--gpu-layers") return ;;
     "run:--threads") return ;;
     "run:--ctx") return ;;
     "run:--batch") return ;;
     "run:--kv-type") mapfile -t COMPREPLY < <(compgen -W "f32 f16 q8_0" -- "$cur"); return ;;
     "run:--prefetch-distance") return ;;
+    "run:--cache-policy") mapfile -t COMPREPLY < <(compgen -W "lru frequency" -- "$cur"); return ;;
+    "run:--io") mapfile -t COMPREPLY < <(compgen -W "auto uring threads" -- "$cur"); return ;;
     "run:-p"|"run:--prompt") return ;;
     "run:-n"|"run:--tokens") return ;;
     "run:--temp") return ;;
@@ -44,16 +49,39 @@ _gguf_shard() {
     "run:--repeat-window") return ;;
     "run:--seed") return ;;
     "run:--stats") _gguf_shard_files ""; return ;;
+    "run:--trace") _gguf_shard_files ""; return ;;
+    "plan:--patch") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
+    "plan:--memory-budget") return ;;
+    "plan:--pool") return ;;
+    "plan:--device") return ;;
+    "plan:--vram-budget") return ;;
+    "plan:--gpu-layers") return ;;
+    "plan:--threads") return ;;
+    "plan:--ctx") return ;;
+    "plan:--batch") return ;;
+    "plan:--kv-type") mapfile -t COMPREPLY < <(compgen -W "f32 f16 q8_0" -- "$cur"); return ;;
+    "plan:--prefetch-distance") return ;;
+    "plan:--cache-policy") mapfile -t COMPREPLY < <(compgen -W "lru frequency" -- "$cur"); return ;;
+    "plan:--io") mapfile -t COMPREPLY < <(compgen -W "auto uring threads" -- "$cur"); return ;;
+    "simulate:--budget") return ;;
+    "simulate:--policy") mapfile -t COMPREPLY < <(compgen -W "plain_lru lru frequency optimum" -- "$cur"); return ;;
+    "simulate:--html") _gguf_shard_files ""; return ;;
+    "simulate:--svg") _gguf_shard_files ""; return ;;
     "tokenize:-p"|"tokenize:--prompt") return ;;
     "tokenize:--file") _gguf_shard_files ""; return ;;
     "logits:--patch") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
     "logits:--memory-budget") return ;;
     "logits:--pool") return ;;
+    "logits:--device") return ;;
+    "logits:--vram-budget") return ;;
+    "logits:--gpu-layers") return ;;
     "logits:--threads") return ;;
     "logits:--ctx") return ;;
     "logits:--batch") return ;;
     "logits:--kv-type") mapfile -t COMPREPLY < <(compgen -W "f32 f16 q8_0" -- "$cur"); return ;;
     "logits:--prefetch-distance") return ;;
+    "logits:--cache-policy") mapfile -t COMPREPLY < <(compgen -W "lru frequency" -- "$cur"); return ;;
+    "logits:--io") mapfile -t COMPREPLY < <(compgen -W "auto uring threads" -- "$cur"); return ;;
     "logits:--greedy") return ;;
     "logits:--top") return ;;
     "logits:-p"|"logits:--prompt") return ;;
@@ -61,11 +89,16 @@ _gguf_shard() {
     "perplexity:--patch") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
     "perplexity:--memory-budget") return ;;
     "perplexity:--pool") return ;;
+    "perplexity:--device") return ;;
+    "perplexity:--vram-budget") return ;;
+    "perplexity:--gpu-layers") return ;;
     "perplexity:--threads") return ;;
     "perplexity:--ctx") return ;;
     "perplexity:--batch") return ;;
     "perplexity:--kv-type") mapfile -t COMPREPLY < <(compgen -W "f32 f16 q8_0" -- "$cur"); return ;;
     "perplexity:--prefetch-distance") return ;;
+    "perplexity:--cache-policy") mapfile -t COMPREPLY < <(compgen -W "lru frequency" -- "$cur"); return ;;
+    "perplexity:--io") mapfile -t COMPREPLY < <(compgen -W "auto uring threads" -- "$cur"); return ;;
     "perplexity:--file") _gguf_shard_files ""; return ;;
     "perplexity:--windows") return ;;
     "delta create:--base") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
@@ -85,15 +118,17 @@ _gguf_shard() {
     "delta merge:--threads") return ;;
   esac
   case "$command" in
-    "") words="shard unshard verify inspect run tokenize logits perplexity delta -h --help --version" ;;
+    "") words="shard unshard verify inspect run plan simulate tokenize logits perplexity delta -h --help --version" ;;
     "shard") words="-h --help -o --output --name --layout --prefetch-distance --core-id -f --force --json -q --quiet" ;;
     "unshard") words="-h --help -o --output -f --force --json -q --quiet" ;;
     "verify") words="-h --help --fast --full --json -q --quiet" ;;
     "inspect") words="-h --help --json" ;;
-    "run") words="-h --help --patch --memory-budget --pool --threads --ctx --batch --kv-type --prefetch-distance -p --prompt -n --tokens --temp --top-k --top-p --min-p --repeat-penalty --repeat-window --seed --echo --stats -q --quiet" ;;
+    "run") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io -p --prompt -n --tokens --temp --top-k --top-p --min-p --repeat-penalty --repeat-window --seed --echo --stats --compare --trace -q --quiet" ;;
+    "plan") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io --json" ;;
+    "simulate") words="-h --help --budget --policy --html --svg --json" ;;
     "tokenize") words="-h --help --no-bos --no-special -p --prompt --file" ;;
-    "logits") words="-h --help --patch --memory-budget --pool --threads --ctx --batch --kv-type --prefetch-distance --greedy --top --json -p --prompt --tokens" ;;
-    "perplexity") words="-h --help --patch --memory-budget --pool --threads --ctx --batch --kv-type --prefetch-distance --file --windows --json -q --quiet" ;;
+    "logits") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io --greedy --top --json -p --prompt --tokens" ;;
+    "perplexity") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io --file --windows --json -q --quiet" ;;
     "delta") words="create apply undo inspect verify merge -h --help" ;;
     "delta create") words="-h --help --base -o --output --level --threads --trust-map --force --json -q --quiet --target" ;;
     "delta apply") words="-h --help --base --patch -o --output --in-place --threads --trust-map --force -q --quiet" ;;
