@@ -1,12 +1,15 @@
-// gguf-shard verify: checks every page, the index and the map, and lists everything that is wrong.
+// gguf-shard verify: checks every page, the index and the map, and lists everything that is wrong;
+// with --repair, first replaces what is damaged by what another copy of the model has.
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
 
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/json_output.h"
 #include "cli/progress.h"
+#include "cli/repair_report.h"
 #include "forge/verify.h"
 
 namespace gguf_shard {
@@ -18,12 +21,10 @@ struct VerifyArguments {
   bool full = false;
   bool json = false;
   bool quiet = false;
+  bool repair = false;
+  std::string source;
+  std::vector<std::string> patches;
 };
-
-std::string PagesText(const PageRange& pages) {
-  if (pages.page_count == 1) return fmt::format("page {}", pages.first_page);
-  return fmt::format("pages {} to {}", pages.first_page, pages.end_page() - 1);
-}
 
 std::string_view KindText(PageFaultKind kind) {
   switch (kind) {
@@ -69,6 +70,10 @@ void PrintReport(const VerifyReport& report, bool quiet) {
   if (!report.intact()) {
     fmt::print("{}: DAMAGED: {} bad pages of {}, {} other faults\n", report.core_path.string(),
                report.bad_page_count, checked, report.faults.size());
+    fmt::print(
+        "to repair it: gguf-shard verify {} --repair --source COPY (the source GGUF, its "
+        "address, or another core)\n",
+        report.map_path.string());
   } else if (!quiet) {
     fmt::print("{}: intact: {}, index and map{}\n", report.core_path.string(), checked,
                DepthText(report.depth));
@@ -109,15 +114,31 @@ VerifyDepth DepthFrom(const VerifyArguments& arguments) {
   return arguments.full ? VerifyDepth::kFull : VerifyDepth::kStandard;
 }
 
+Result<std::optional<RepairReport>> Repair(const VerifyArguments& arguments, Progress& progress) {
+  if (!arguments.repair) return std::nullopt;
+  const RepairOptions options{arguments.source,
+                              {arguments.patches.begin(), arguments.patches.end()}};
+  GS_ASSIGN(RepairReport report, RepairCore(arguments.map, options, progress));
+  if (!arguments.json) fmt::print("{}", RepairText(report, arguments.quiet));
+  return report;
+}
+
 Result<ExitCode> RunVerify(const VerifyArguments& arguments) {
   const auto progress = MakeProgress(arguments.quiet);
+  const auto repaired = Repair(arguments, *progress);
+  if (!repaired) {
+    if (arguments.json) PrintJson({{"intact", false}, {"error", ErrorJson(repaired.error())}});
+    return Fail(repaired.error());
+  }
   const auto report = VerifyCore(arguments.map, DepthFrom(arguments), *progress);
   if (!report) {
     if (arguments.json) PrintJson({{"intact", false}, {"error", ErrorJson(report.error())}});
     return Fail(report.error());
   }
   if (arguments.json) {
-    PrintJson(ReportJson(*report));
+    auto json = ReportJson(*report);
+    if (*repaired) json["repair"] = RepairJson(**repaired);
+    PrintJson(json);
   } else {
     PrintReport(*report, arguments.quiet);
   }
@@ -139,6 +160,19 @@ void AddVerifyCommand(CLI::App& app, CommandLine& line) {
                  "Also the SHA-256 of every source file, as unshard would prove it")
       ->excludes(fast);
   command->add_flag("--json", arguments->json, "Print the report as JSON");
+  CLI::Option* repair =
+      command->add_flag("--repair", arguments->repair,
+                        "Replace what is damaged by what another copy has, then verify");
+  CLI::Option* source =
+      command
+          ->add_option("--source,--from", arguments->source,
+                       "The other copy: the source GGUF (a file or an http(s) address), or a core")
+          ->needs(repair)
+          ->type_name("FILE_OR_URL");
+  repair->needs(source);
+  command->add_option("--patch", arguments->patches, "A patch laid over that copy; repeatable")
+      ->needs(source)
+      ->type_name("PATCH.sgdelta");
   AddQuietFlag(*command, arguments->quiet);
   command->callback(
       [arguments, &line] { line.run = [arguments] { return RunVerify(*arguments); }; });

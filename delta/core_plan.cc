@@ -304,7 +304,7 @@ Result<uint64_t> PatchedPages::ReadTensorPages(uint32_t tensor, uint64_t page,
   const uint64_t count =
       std::min<uint64_t>(unit.unit.page_count - inside, pages.size() / kPageBytes);
   if (IsUnchanged(unit)) {
-    GS_TRY(base_.ReadRaw(entry.first_page + page, pages.first(count * kPageBytes)));
+    GS_TRY(base_->ReadRaw(entry.first_page + page, pages.first(count * kPageBytes)));
   } else if (count == unit.unit.page_count) {
     GS_TRY(Fill(unit, pages.first(count * kPageBytes)));
   } else {
@@ -337,8 +337,8 @@ Result<uint64_t> PatchedPages::ReadOther(uint64_t page, std::span<std::byte> pag
     }
   }
   for (const PageRange& range : plan_.map.core.unused) {
-    if (!Holds(range)) continue;
-    GS_TRY(base_.ReadRaw(page, pages.first(kPageBytes)));
+    if (!Holds(range) || base_ == nullptr) continue;
+    GS_TRY(base_->ReadRaw(page, pages.first(kPageBytes)));
     return uint64_t{1};
   }
   return Fail(Error(ErrorCode::kNotFound, "the page has no content before the patch is applied")

@@ -45,8 +45,10 @@ struct PlannedUnit {
 class PatchedPages {
  public:
   // All must outlive it.
-  PatchedPages(const CoreFile& base, const PatchedView& target, const CorePlan& plan)
-      : base_(base), target_(target), plan_(plan) {}
+  PatchedPages(const CoreFile& base, const ModelView& target, const CorePlan& plan)
+      : base_(&base), target_(target), plan_(plan) {}
+  // Without a base: nothing of the plan is in place, and unused pages have no content.
+  PatchedPages(const ModelView& target, const CorePlan& plan) : target_(target), plan_(plan) {}
 
   // Whether a unit's pages are those of the base, bit for bit.
   bool IsUnchanged(const PlannedUnit& unit) const;
@@ -66,8 +68,8 @@ class PatchedPages {
                                    std::span<std::byte> pages) const;
   Result<uint64_t> ReadOther(uint64_t page, std::span<std::byte> pages) const;
 
-  const CoreFile& base_;
-  const PatchedView& target_;
+  const CoreFile* base_ = nullptr;
+  const ModelView& target_;
   const CorePlan& plan_;
 };
 

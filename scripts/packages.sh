@@ -9,7 +9,7 @@ PACKAGES=(
   # libraries
   libfmt-dev nlohmann-json3-dev libssl-dev libcli11-dev libexpected-dev
   libisal-dev libxxhash-dev libpcre2-dev libzstd-dev liburing-dev
-  libvulkan-dev libvulkan-volk-dev
+  libvulkan-dev libvulkan-volk-dev libcpp-httplib-dev
   # tests
   libgtest-dev libgmock-dev zlib1g-dev python3-jsonschema
   mesa-vulkan-drivers vulkan-validationlayers

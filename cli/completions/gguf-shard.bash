@@ -26,6 +26,8 @@ _gguf_shard() {
     "shard:--prefetch-distance") return ;;
     "shard:--core-id") return ;;
     "unshard:-o"|"unshard:--output") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+    "verify:--source"|"verify:--from") return ;;
+    "verify:--patch") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
     "run:--patch") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
     "run:--memory-budget") return ;;
     "run:--pool") return ;;
@@ -121,7 +123,7 @@ _gguf_shard() {
     "") words="shard unshard verify inspect run plan simulate tokenize logits perplexity delta -h --help --version" ;;
     "shard") words="-h --help -o --output --name --layout --prefetch-distance --core-id -f --force --json -q --quiet" ;;
     "unshard") words="-h --help -o --output -f --force --json -q --quiet" ;;
-    "verify") words="-h --help --fast --full --json -q --quiet" ;;
+    "verify") words="-h --help --fast --full --json --repair --source --from --patch -q --quiet" ;;
     "inspect") words="-h --help --json" ;;
     "run") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io -p --prompt -n --tokens --temp --top-k --top-p --min-p --repeat-penalty --repeat-window --seed --echo --stats --compare --trace -q --quiet" ;;
     "plan") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io --json" ;;

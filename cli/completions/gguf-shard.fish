@@ -33,6 +33,9 @@ complete -c gguf-shard -n '__fish_seen_subcommand_from verify; and not __fish_se
 complete -c gguf-shard -n '__fish_seen_subcommand_from verify; and not __fish_seen_subcommand_from delta' -l fast -d 'Page tags, index and map only; no tensor digests'
 complete -c gguf-shard -n '__fish_seen_subcommand_from verify; and not __fish_seen_subcommand_from delta' -l full -d 'Also the SHA-256 of every source file, as unshard would prove it'
 complete -c gguf-shard -n '__fish_seen_subcommand_from verify; and not __fish_seen_subcommand_from delta' -l json -d 'Print the report as JSON'
+complete -c gguf-shard -n '__fish_seen_subcommand_from verify; and not __fish_seen_subcommand_from delta' -l repair -d 'Replace what is damaged by what another copy has, then verify'
+complete -c gguf-shard -n '__fish_seen_subcommand_from verify; and not __fish_seen_subcommand_from delta' -l source -l from -x -d 'The other copy: the source GGUF (a file or an http(s) address), or a core'
+complete -c gguf-shard -n '__fish_seen_subcommand_from verify; and not __fish_seen_subcommand_from delta' -l patch -r -F -d 'A patch laid over that copy; repeatable'
 complete -c gguf-shard -n '__fish_seen_subcommand_from verify; and not __fish_seen_subcommand_from delta' -s q -l quiet -d 'Print results and errors only, no progress'
 complete -c gguf-shard -n '__fish_seen_subcommand_from verify; and not __fish_seen_subcommand_from delta' -F
 complete -c gguf-shard -n '__fish_seen_subcommand_from inspect; and not __fish_seen_subcommand_from delta' -s h -l help -d 'Print this help message and exit'

@@ -43,6 +43,28 @@ class ForgeCommands : public testing::Test {
   TemporaryDirectory temporary_;
 };
 
+TEST_F(ForgeCommands, VerifyRepairsFromTheSource) {
+  Shard();
+  const std::string good = FileText(core());
+  DamageCore();
+  const ProgramResult damaged = RunProgram({"verify", "-q", map()});
+  EXPECT_EQ(damaged.exit_code, 6);
+  EXPECT_THAT(damaged.out, HasSubstr("to repair it: gguf-shard verify "));
+  const std::string other = InTreeDataDir() / "tale-bard-Q4_K_M.gguf";
+  const ProgramResult wrong = RunProgram({"verify", "-q", map(), "--repair", "--source", other});
+  EXPECT_EQ(wrong.exit_code, 6);
+  EXPECT_THAT(wrong.out, HasSubstr("NOT repaired: the copy has other bytes there"));
+  const ProgramResult right =
+      RunProgram({"verify", "-q", map(), "--repair", "--source", model(), "--json"});
+  EXPECT_EQ(right.exit_code, 0) << right.err;
+  const json report = json::parse(right.out);
+  EXPECT_EQ(report.at("intact"), true);
+  EXPECT_EQ(report.at("repair").at("bad_page_count"), 1);
+  EXPECT_EQ(report.at("repair").at("repaired").at(0).at("page_count"), 1);
+  EXPECT_EQ(FileText(core()), good);
+  EXPECT_EQ(RunProgram({"verify", map(), "--repair"}).exit_code, 2);
+}
+
 TEST_F(ForgeCommands, ShardVerifyUnshardGiveBackTheSameBytes) {
   const ProgramResult shard = RunProgram({"shard", model()});
   EXPECT_EQ(shard.exit_code, 0);

@@ -56,7 +56,8 @@ class Tree:
 
     def paths(self):
         """Every text file of the project, sorted."""
-        found = [p for p in self.root.iterdir() if p.is_file() and is_text(p)]
+        # In a linked worktree .git is a file.
+        found = [p for p in self.root.iterdir() if p.is_file() and is_text(p) and p.name != ".git"]
         for folder in [*MODULES, *OTHER_FOLDERS]:
             for path in (self.root / folder).rglob("*"):
                 inside = path.relative_to(self.root).parts
