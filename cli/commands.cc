@@ -6,6 +6,7 @@ void AddCommands(CLI::App& app, CommandLine& line) {
   AddShardCommand(app, line);
   AddUnshardCommand(app, line);
   AddVerifyCommand(app, line);
+  AddValidateCommand(app, line);
   AddInspectCommand(app, line);
   AddRunCommand(app, line);
   AddPlanCommand(app, line);

@@ -33,6 +33,7 @@ struct CommandLine {
 void AddShardCommand(CLI::App& app, CommandLine& line);
 void AddUnshardCommand(CLI::App& app, CommandLine& line);
 void AddVerifyCommand(CLI::App& app, CommandLine& line);
+void AddValidateCommand(CLI::App& app, CommandLine& line);
 void AddInspectCommand(CLI::App& app, CommandLine& line);
 void AddTokenizeCommand(CLI::App& app, CommandLine& line);
 void AddRunCommand(CLI::App& app, CommandLine& line);

@@ -8,6 +8,7 @@
 //    4  output exists (--force replaces)    11  out of memory
 //    5  the system failed a read or write   12  memory budget too small
 //    6  damaged data (checksum mismatch)    13  graphics device failed
+//                                           14  a promise was broken (validate)
 //                                          130  interrupted (Ctrl-C)
 //
 // Pure functions.
@@ -32,6 +33,7 @@ enum class ExitCode : int {
   kOutOfMemory = 11,
   kBudgetTooSmall = 12,
   kDevice = 13,
+  kPromiseBroken = 14,
   kInterrupted = 130,
 };
 

@@ -16,7 +16,7 @@ _gguf_shard() {
   COMPREPLY=()
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case "${command:+$command }$word" in
-    "shard"|"unshard"|"verify"|"inspect"|"run"|"plan"|"simulate"|"tokenize"|"logits"|"perplexity"|"delta"|"delta create"|"delta apply"|"delta undo"|"delta inspect"|"delta verify"|"delta merge") command="${command:+$command }$word" ;;
+    "shard"|"unshard"|"verify"|"validate"|"inspect"|"run"|"plan"|"simulate"|"tokenize"|"logits"|"perplexity"|"delta"|"delta create"|"delta apply"|"delta undo"|"delta inspect"|"delta verify"|"delta merge") command="${command:+$command }$word" ;;
     esac
   done
   case "$command:$prev" in
@@ -28,6 +28,13 @@ _gguf_shard() {
     "unshard:-o"|"unshard:--output") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
     "verify:--source"|"verify:--from") return ;;
     "verify:--patch") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
+    "validate:--patch") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
+    "validate:--device") return ;;
+    "validate:--report") _gguf_shard_files ""; return ;;
+    "validate:--seed") return ;;
+    "validate:--faults") return ;;
+    "validate:--only") return ;;
+    "validate:--scratch") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
     "run:--patch") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
     "run:--memory-budget") return ;;
     "run:--pool") return ;;
@@ -120,10 +127,11 @@ _gguf_shard() {
     "delta merge:--threads") return ;;
   esac
   case "$command" in
-    "") words="shard unshard verify inspect run plan simulate tokenize logits perplexity delta -h --help --version" ;;
+    "") words="shard unshard verify validate inspect run plan simulate tokenize logits perplexity delta -h --help --version" ;;
     "shard") words="-h --help -o --output --name --layout --prefetch-distance --core-id -f --force --json -q --quiet" ;;
     "unshard") words="-h --help -o --output -f --force --json -q --quiet" ;;
     "verify") words="-h --help --fast --full --json --repair --source --from --patch -q --quiet" ;;
+    "validate") words="-h --help --patch --device --quick --full --report --seed --faults --only --scratch --json -q --quiet" ;;
     "inspect") words="-h --help --json" ;;
     "run") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io -p --prompt -n --tokens --temp --top-k --top-p --min-p --repeat-penalty --repeat-window --seed --echo --stats --compare --trace -q --quiet" ;;
     "plan") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io --json" ;;

@@ -3,6 +3,7 @@ complete -c gguf-shard -f
 complete -c gguf-shard -n __fish_use_subcommand -a shard -d 'Turn a GGUF into verified 4 KB pages and a map'
 complete -c gguf-shard -n __fish_use_subcommand -a unshard -d 'Give back the source files, bit for bit, proven by SHA-256'
 complete -c gguf-shard -n __fish_use_subcommand -a verify -d 'Check every page of a core, its index and map'
+complete -c gguf-shard -n __fish_use_subcommand -a validate -d 'Check a core, and what this program promises when things go wrong'
 complete -c gguf-shard -n __fish_use_subcommand -a inspect -d 'Show a GGUF, a core or a map'
 complete -c gguf-shard -n __fish_use_subcommand -a run -d 'Continue a text, streaming the model\'s pages'
 complete -c gguf-shard -n __fish_use_subcommand -a plan -d 'Measure this machine and say what speed to expect for which memory budget'
@@ -38,6 +39,19 @@ complete -c gguf-shard -n '__fish_seen_subcommand_from verify; and not __fish_se
 complete -c gguf-shard -n '__fish_seen_subcommand_from verify; and not __fish_seen_subcommand_from delta' -l patch -r -F -d 'A patch laid over that copy; repeatable'
 complete -c gguf-shard -n '__fish_seen_subcommand_from verify; and not __fish_seen_subcommand_from delta' -s q -l quiet -d 'Print results and errors only, no progress'
 complete -c gguf-shard -n '__fish_seen_subcommand_from verify; and not __fish_seen_subcommand_from delta' -F
+complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -s h -l help -d 'Print this help message and exit'
+complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l patch -r -F -d 'Check this patch of the core too; repeatable'
+complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l device -x -d 'What to compare the CPU with: auto, cpu (nothing), vulkan, vulkan:N'
+complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l quick -d 'Seconds on a small model; a sample of the faults (the default)'
+complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l full -d 'A hundred times the faults, and larger copies'
+complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l report -r -F -d 'Write a report: FILE.json, FILE.html or FILE.xml (JUnit); repeatable'
+complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l seed -x -d 'Of everything that is left to chance'
+complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l faults -x -d 'Damaged pages to inject in all (default: 2100 with --quick, 210000 with --full)'
+complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l only -x -d 'One check, or all whose names begin so: core, patch, chaos, ...'
+complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l scratch -x -a '(__fish_complete_directories)' -d 'Where copies go (default: the system\'s)'
+complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l json -d 'Print the report as JSON'
+complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -s q -l quiet -d 'Print results and errors only, no progress'
+complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -F
 complete -c gguf-shard -n '__fish_seen_subcommand_from inspect; and not __fish_seen_subcommand_from delta' -s h -l help -d 'Print this help message and exit'
 complete -c gguf-shard -n '__fish_seen_subcommand_from inspect; and not __fish_seen_subcommand_from delta' -l json -d 'Print everything as JSON'
 complete -c gguf-shard -n '__fish_seen_subcommand_from inspect; and not __fish_seen_subcommand_from delta' -F

@@ -1,0 +1,194 @@
+// `validate` on the in-tree model: an intact core holds every promise; a damaged one is described
+// to the page. Reports fit their schema.
+#include "validate/validation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "core/cancel.h"
+#include "forge/shard.h"
+#include "tests/support/json_schema.h"
+#include "tests/support/temporary_directory.h"
+#include "tests/support/testdata.h"
+#include "validate/check_list.h"
+#include "validate/markup.h"
+#include "validate/report.h"
+
+namespace gguf_shard {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class ValidationTest : public testing::Test {
+ protected:
+  ValidationTest() {
+    NoProgress progress;
+    ShardOptions shard;
+    shard.output_directory = dir_ / "tale";
+    const auto made = ShardModel(InTreeDataDir() / "tale-Q4_K_M.gguf", shard, progress);
+    EXPECT_TRUE(made) << made.error().ToString();
+    if (made) map_ = made->map;
+  }
+
+  ValidationReport Validate(const std::string& only) {
+    ValidationOptions options;
+    options.map_path = dir_ / "tale";
+    options.only = only;
+    options.faults = 700;
+    options.program_version = "test";
+    NoProgress progress;
+    auto report = RunValidation(options, progress);
+    EXPECT_TRUE(report) << report.error().ToString();
+    return report ? std::move(*report) : ValidationReport();
+  }
+
+  const CheckResult& Find(const ValidationReport& report, std::string_view name) {
+    for (const CheckResult& result : report.results) {
+      if (result.name == name) return result;
+    }
+    ADD_FAILURE() << "no check " << name;
+    return report.results.front();
+  }
+
+  void ChangeCore(uint64_t offset, std::string_view bytes) {
+    std::fstream file(dir_ / "tale" / "core.gguf", std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(static_cast<std::streamoff>(offset));
+    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  }
+
+  void ExpectAllHeld(const ValidationReport& report) {
+    EXPECT_EQ(report.verdict, Verdict::kHeld);
+    for (const CheckResult& result : report.results) {
+      const bool well = result.outcome.status == CheckStatus::kPassed ||
+                        result.outcome.status == CheckStatus::kSkipped;
+      EXPECT_TRUE(well) << result.name << ": " << result.outcome.happened;
+    }
+  }
+
+  TemporaryDirectory dir_;
+  CoreMap map_;
+};
+
+TEST_F(ValidationTest, IntegrityHoldsForAnIntactCore) {
+  const ValidationReport report = Validate("integrity");
+  ExpectAllHeld(report);
+  EXPECT_EQ(Find(report, "core.pages").outcome.clean, map_.core.page_count);
+  EXPECT_EQ(Find(report, "core.reconstruction").outcome.clean, map_.tensors.size());
+  EXPECT_EQ(Find(report, "patch.round_trip").outcome.status, CheckStatus::kPassed);
+  EXPECT_EQ(Find(report, "patch.merge").outcome.status, CheckStatus::kPassed);
+  EXPECT_EQ(Find(report, "logits.budgets").outcome.clean, 4u);
+  EXPECT_EQ(Find(report, "patch.given").outcome.status, CheckStatus::kSkipped);
+}
+
+// Names exactly the damaged pages, the tensors, layers and zones they belong to, and what to do.
+TEST_F(ValidationTest, DamageIsNamedToThePage) {
+  const MapTensor* tensor = map_.FindTensor("blk.1.ffn_down.weight");
+  ASSERT_NE(tensor, nullptr);
+  const uint64_t page = tensor->first_page + 3;
+  ChangeCore(map_.core.data_offset + page * kPageBytes + 100, "damage");
+  const ValidationReport report = Validate("");
+  EXPECT_EQ(report.verdict, Verdict::kDamaged);
+  EXPECT_THAT(report.advice, HasSubstr("--repair --from"));
+  const Outcome& pages = Find(report, "core.pages").outcome;
+  ASSERT_EQ(pages.findings.size(), 1u);
+  EXPECT_EQ(pages.findings[0].pages.first_page, page);
+  EXPECT_EQ(pages.findings[0].pages.page_count, 1u);
+  EXPECT_EQ(pages.findings[0].owner, "blk.1.ffn_down.weight");
+  EXPECT_EQ(pages.findings[0].layer, 1u);
+  EXPECT_EQ(pages.findings[0].zone, ZoneName(tensor->zone));
+  const Outcome& source = Find(report, "core.reconstruction").outcome;
+  ASSERT_EQ(source.findings.size(), 2u);
+  EXPECT_EQ(source.findings[0].owner, "blk.1.ffn_down.weight");
+  EXPECT_EQ(source.findings[1].owner, "file tale-Q4_K_M.gguf");
+  EXPECT_EQ(Find(report, "core.index").outcome.status, CheckStatus::kPassed);
+  EXPECT_EQ(Find(report, "logits.budgets").outcome.status, CheckStatus::kSkipped);
+}
+
+TEST_F(ValidationTest, ACoreThatDoesNotOpenIsDamage) {
+  fs::resize_file(dir_ / "tale" / "core.gguf", map_.core.data_offset + 10 * kPageBytes);
+  const ValidationReport report = Validate("core");
+  EXPECT_EQ(report.verdict, Verdict::kDamaged);
+  const Outcome& outcome = Find(report, "core.map").outcome;
+  EXPECT_EQ(outcome.status, CheckStatus::kDamaged);
+  EXPECT_EQ(outcome.findings.size(), 1u);
+  EXPECT_EQ(Find(report, "core.pages").outcome.status, CheckStatus::kSkipped);
+}
+
+TEST_F(ValidationTest, LeavesTheUsersFilesAsTheyAre) {
+  std::vector<std::pair<fs::path, fs::file_time_type>> before;
+  for (const auto& file : fs::directory_iterator(dir_ / "tale")) {
+    before.emplace_back(file.path(), file.last_write_time());
+  }
+  Validate("");
+  std::vector<std::pair<fs::path, fs::file_time_type>> after;
+  for (const auto& file : fs::directory_iterator(dir_ / "tale")) {
+    after.emplace_back(file.path(), file.last_write_time());
+  }
+  EXPECT_EQ(before, after);
+}
+
+TEST_F(ValidationTest, TheJsonReportFitsItsSchema) {
+  const ValidationReport report = Validate("");
+  const auto verdict = CheckAgainstSchema(nlohmann::json::parse(ReportJson(report).dump()),
+                                          "validation.schema.json", dir_.path());
+  if (verdict.skipped) GTEST_SKIP() << verdict.complaint;
+  EXPECT_EQ(verdict.complaint, "");
+}
+
+TEST_F(ValidationTest, RepeatsOneCheckByItsNameAndSeed) {
+  const ValidationReport report = Validate("patch.merge");
+  ASSERT_EQ(report.results.size(), 1u);
+  EXPECT_EQ(report.results[0].repeat, "gguf-shard validate " + (dir_ / "tale").string() +
+                                          " --quick --faults 700 --only patch.merge --seed 1");
+}
+
+TEST_F(ValidationTest, AnUnknownCheckIsRefusedWithTheNamesThereAre) {
+  ValidationOptions options;
+  options.map_path = dir_ / "tale";
+  options.only = "pages.bitflip";
+  NoProgress progress;
+  const auto report = RunValidation(options, progress);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code(), ErrorCode::kInvalidArgument);
+  EXPECT_THAT(report.error().expected(), HasSubstr("core.reconstruction"));
+}
+
+TEST_F(ValidationTest, EndsWhenInterrupted) {
+  RequestCancel();
+  const ValidationReport report = Validate("");
+  ClearCancel();
+  EXPECT_EQ(report.verdict, Verdict::kCancelled);
+  EXPECT_TRUE(report.results.empty());
+}
+
+TEST(ValidationReports, JunitCountsFailuresAndEscapes) {
+  ValidationReport report;
+  CheckResult result;
+  result.name = "core.pages";
+  result.outcome = Broken("a < b & \"c\"");
+  report.results.push_back(result);
+  result.outcome = Skipped("no device");
+  report.results.push_back(result);
+  const std::string xml = ReportJunit(report);
+  EXPECT_THAT(xml, HasSubstr("tests=\"2\" failures=\"1\" skipped=\"1\""));
+  EXPECT_THAT(xml, HasSubstr("a &lt; b &amp; &quot;c&quot;"));
+}
+
+TEST(ValidationReports, TextIsMadeSafeForMarkup) {
+  EXPECT_EQ(Escaped("<a href='x'>"), "&lt;a href='x'&gt;");
+  EXPECT_EQ(Escaped("Caf\xC3\xA9 \xF0\x9F\x90\xA2"), "Caf\xC3\xA9 \xF0\x9F\x90\xA2");
+  EXPECT_EQ(Escaped("a\xFF\x01z"), "a\xEF\xBF\xBD\xEF\xBF\xBDz");
+  EXPECT_EQ(Escaped("\xC3"), "\xEF\xBF\xBD");
+}
+
+TEST(ValidationReports, WordsAreQuotedForAShell) {
+  EXPECT_EQ(QuoteForShell("a/b-c.sgmap"), "a/b-c.sgmap");
+  EXPECT_EQ(QuoteForShell("my model's"), "'my model'\\''s'");
+  EXPECT_EQ(QuoteForShell(""), "''");
+}
+
+}  // namespace
+}  // namespace gguf_shard

@@ -1,0 +1,15 @@
+#include "validate/check_list.h"
+
+namespace gguf_shard {
+
+std::vector<Check> AllChecks() {
+  std::vector<Check> checks;
+  AddIntegrityChecks(checks);
+  AddPatchChecks(checks);
+  AddLogitsChecks(checks);
+  AddPageChaosChecks(checks);
+  AddRunChaosChecks(checks);
+  return checks;
+}
+
+}  // namespace gguf_shard
