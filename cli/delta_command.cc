@@ -1,19 +1,12 @@
 // gguf-shard delta: patches between models.
 #include "cli/delta_command.h"
 
-#include <fmt/format.h>
-
-#include "delta/in_place.h"
+#include "cli/model_path.h"
 
 namespace gguf_shard {
 
 Result<OpenedModel> OpenModelRecovered(const std::string& path) {
-  if (std::filesystem::path(path).extension() != ".gguf") {
-    GS_ASSIGN(const bool recovered, RecoverCore(path));
-    if (recovered) {
-      fmt::print(stderr, "{}: an interrupted in-place patch was rolled back\n", path);
-    }
-  }
+  GS_TRY(RecoverModel(path));
   return OpenModel(path);
 }
 

@@ -17,6 +17,7 @@ namespace fs = std::filesystem;
 
 // The map for a path: itself when it is one, the one beside a core.
 Result<fs::path> FindMap(const fs::path& path) {
+  GS_TRY(RecoverModel(path));
   GS_ASSIGN(const bool is_map, IsMapPath(path));
   if (is_map) return path;
   GS_ASSIGN(const File file, File::OpenRead(path));

@@ -54,6 +54,7 @@ Result<ExitCode> InspectGguf(const fs::path& path, bool json) {
 
 Result<ExitCode> RunInspect(const InspectArguments& arguments) {
   const fs::path path = arguments.path;
+  GS_TRY(RecoverModel(path));
   GS_ASSIGN(const bool is_map, IsMapPath(path));
   return is_map ? InspectMap(path, arguments.json) : InspectGguf(path, arguments.json);
 }

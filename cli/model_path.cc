@@ -1,10 +1,13 @@
 #include "cli/model_path.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "core/core_file.h"
 #include "core/file.h"
 #include "core/gguf_model.h"
+#include "delta/in_place.h"
 
 namespace gguf_shard {
 namespace {
@@ -17,6 +20,14 @@ Result<GgufHeader> ReadFromMap(const fs::path& path) {
 }
 
 }  // namespace
+
+Result<void> RecoverModel(const fs::path& path) {
+  GS_ASSIGN(const bool recovered, RecoverCore(path));
+  if (recovered) {
+    fmt::print(stderr, "{}: an interrupted in-place patch was rolled back\n", path.string());
+  }
+  return {};
+}
 
 bool IsCore(const GgufHeader& header) {
   const auto architecture = header.GetString("general.architecture");
@@ -36,6 +47,7 @@ Result<bool> IsMapPath(const fs::path& path) {
 }
 
 Result<GgufHeader> ReadModelMetadata(const fs::path& path) {
+  GS_TRY(RecoverModel(path));
   GS_ASSIGN(const bool is_map, IsMapPath(path));
   if (is_map) return ReadFromMap(path);
   GS_ASSIGN(GgufModel model, OpenGgufModel(path));

@@ -1,5 +1,5 @@
-// What a path on the command line names: a map (or its directory) or a GGUF, and a model's metadata
-// from either. Thread-safety: no shared state.
+// What a path on the command line names: a map (or its directory) or a GGUF, a model's metadata
+// from either, and cores that an interrupted patch left. Thread-safety: no shared state.
 #pragma once
 
 #include <filesystem>
@@ -12,6 +12,10 @@ namespace gguf_shard {
 // Maps are JSON objects, GGUF files begin with their magic: the name decides only for an empty
 // file.
 Result<bool> IsMapPath(const std::filesystem::path& path);
+
+// Before anything is opened: if a patch of this core in place was interrupted, the core becomes its
+// base again, and stderr says so. kIo while another process is patching it.
+Result<void> RecoverModel(const std::filesystem::path& path);
 
 // Whether a GGUF is a core: its tensors are pages.
 bool IsCore(const GgufHeader& header);

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/json_output.h"
+#include "cli/model_path.h"
 #include "cli/progress.h"
 #include "forge/unshard.h"
 
@@ -40,6 +41,7 @@ Result<ExitCode> RunUnshard(const UnshardArguments& arguments) {
   const UnshardOptions options{arguments.output_directory,
                                arguments.force ? Overwrite::kAllow : Overwrite::kRefuse};
   const auto progress = MakeProgress(arguments.quiet);
+  GS_TRY(RecoverModel(arguments.map));
   GS_ASSIGN(const UnshardReport report, UnshardModel(arguments.map, options, *progress));
   if (arguments.json) {
     PrintReportJson(report);

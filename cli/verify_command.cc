@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/json_output.h"
+#include "cli/model_path.h"
 #include "cli/progress.h"
 #include "cli/repair_report.h"
 #include "forge/verify.h"
@@ -124,6 +125,7 @@ Result<std::optional<RepairReport>> Repair(const VerifyArguments& arguments, Pro
 }
 
 Result<ExitCode> RunVerify(const VerifyArguments& arguments) {
+  GS_TRY(RecoverModel(arguments.map));
   const auto progress = MakeProgress(arguments.quiet);
   const auto repaired = Repair(arguments, *progress);
   if (!repaired) {

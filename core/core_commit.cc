@@ -33,4 +33,15 @@ Result<void> CommitCore(OutputFile& core, const std::filesystem::path& map_path,
   return named;
 }
 
+Result<void> FinishCommit(const std::filesystem::path& map_path, const CoreMap& map) {
+  const std::filesystem::path next = NextMapPath(map_path);
+  std::error_code ignored;
+  if (!std::filesystem::exists(next, ignored)) return {};
+  const auto text = ReadWholeFile(map_path, kMaxMapBytes);
+  const auto named = text ? ParseMap(*text) : Fail(text.error());
+  const bool is_current =
+      named && named->core.id == map.core.id && LayoutDigest(*named) == LayoutDigest(map);
+  return is_current ? RemoveDurably(next) : RenameDurably(next, map_path);
+}
+
 }  // namespace gguf_shard

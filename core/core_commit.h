@@ -15,6 +15,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/map.h"
 
 namespace gguf_shard {
 
@@ -23,5 +24,9 @@ std::filesystem::path NextMapPath(const std::filesystem::path& map_path);
 // `core` is complete but for its name. Both files go to one folder.
 Result<void> CommitCore(OutputFile& core, const std::filesystem::path& map_path,
                         std::string_view map_text, Overwrite overwrite);
+
+// Ends a CommitCore that was interrupted: the map that is `map`, the core's, gets its name, and
+// none is left beside it. Nothing to do is a success.
+Result<void> FinishCommit(const std::filesystem::path& map_path, const CoreMap& map);
 
 }  // namespace gguf_shard

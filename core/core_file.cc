@@ -134,8 +134,8 @@ Result<void> RefuseUnfinishedPatch(const std::filesystem::path& map_path) {
   }
   return Fail(
       Error(ErrorCode::kNotFound,
-            "the core is being patched in place, or that was interrupted: `gguf-shard delta "
-            "undo` with its directory returns to the base")
+            "the core is being patched in place, or that was interrupted: then `gguf-shard verify` "
+            "with its directory, like every command that opens it, returns to the base")
           .File(map_path.string()));
 }
 

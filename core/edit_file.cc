@@ -1,6 +1,7 @@
 #include "core/edit_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -60,6 +61,13 @@ Result<void> EditFile::Sync() {
   if (CurrentFileOperations().Sync(descriptor_) != 0)
     return Fail(SystemError("sync", path_, errno));
   return {};
+}
+
+Result<bool> EditFile::TryLock() {
+  if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return true;
+  if (errno == EWOULDBLOCK) return false;
+  if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS) return true;
+  return Fail(SystemError("lock", path_, errno));
 }
 
 Result<void> RenameDurably(const std::filesystem::path& from, const std::filesystem::path& to) {

@@ -30,6 +30,9 @@ class EditFile {
   // Cuts the file, or extends it with zeros whose disk blocks are reserved where possible.
   Result<void> Resize(uint64_t size_bytes);
   Result<void> Sync();
+  // A lock that other processes see, held until the file is closed or the process ends, however it
+  // ends. False when another holds it; true as well where the file system has no locks.
+  Result<bool> TryLock();
 
  private:
   EditFile(int descriptor, std::filesystem::path path)

@@ -19,12 +19,10 @@ Result<void> CheckSha256(const PatchFile& file, const Sha256Digest& found) {
 // Where the target's files go, in the order of the files.
 Result<std::vector<std::filesystem::path>> OutputPaths(const Patch& patch,
                                                        const std::filesystem::path& output) {
-  std::error_code error;
-  const bool is_directory = std::filesystem::is_directory(output, error);
+  std::error_code ignored;
+  const bool is_directory = std::filesystem::is_directory(output, ignored);
   if (patch.files.size() == 1 && !is_directory) return std::vector{output};
-  if (!is_directory && !std::filesystem::create_directories(output, error)) {
-    return Fail(Error(ErrorCode::kIo, "cannot make the output directory").File(output.string()));
-  }
+  GS_TRY(MakeDirectories(output));
   std::vector<std::filesystem::path> paths;
   for (const PatchFile& file : patch.files) paths.push_back(output / file.name);
   return paths;

@@ -2,10 +2,11 @@
 #include <algorithm>
 #include <future>
 
-#include "core/bytes.h"
+#include "core/core_commit.h"
 #include "core/edit_file.h"
 #include "delta/apply.h"
 #include "delta/core_changes.h"
+#include "delta/in_place.h"
 
 namespace gguf_shard {
 namespace {
@@ -54,8 +55,8 @@ std::vector<PageRange> UntouchedPages(std::vector<PageRange> written, uint64_t e
 Result<ApplyReport> ApplyToCore(const PatchReader& patch, const PatchedView& target,
                                 const CoreFile& core, const std::filesystem::path& directory,
                                 const ApplyOptions& options, Progress& progress) {
-  std::error_code ignored;
-  std::filesystem::create_directories(directory, ignored);
+  GS_TRY(MakeDirectories(directory));
+  GS_TRY(RecoverCore(directory));  // else its journal would be taken for the new core's
   GS_ASSIGN(CorePlan plan, PlanPatchedCore(core, target, patch.patch().target_digest));
   const uint64_t data_offset = plan.map.core.data_offset;
   const uint64_t core_bytes = data_offset + plan.map.core.page_count * kPageBytes;
@@ -63,7 +64,7 @@ Result<ApplyReport> ApplyToCore(const PatchReader& patch, const PatchedView& tar
   const auto core_path = directory / plan.map.core.file;
   const auto map_path = directory / core.map_path().filename();
   GS_ASSIGN(OutputFile output, OutputFile::Create(core_path, options.overwrite));
-  GS_ASSIGN(OutputFile map_output, OutputFile::Create(map_path, options.overwrite));
+  GS_TRY(OutputFile::Create(map_path, options.overwrite));  // refused now rather than at the end
   ApplyReport report;
   std::vector<PageRange> written;
   progress.Start("applying", target.total_bytes());
@@ -83,10 +84,8 @@ Result<ApplyReport> ApplyToCore(const PatchReader& patch, const PatchedView& tar
   }
   GS_TRY(output.WriteAt(0, SerializeCoreHeader(plan.map)));
   GS_TRY(output.WriteAt(data_offset + plan.map.core.index.first_page * kPageBytes, index));
-  GS_TRY(map_output.WriteAt(0, AsBytes(SerializeMap(plan.map))));
   GS_TRY(proof.get());
-  GS_TRY(output.Commit());
-  GS_TRY(map_output.Commit());
+  GS_TRY(CommitCore(output, map_path, SerializeMap(plan.map), options.overwrite));
   progress.Finish();
   report.files = {core_path, map_path};
   return report;

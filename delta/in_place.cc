@@ -1,60 +1,19 @@
 #include "delta/in_place.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "core/cancel.h"
+#include "core/core_commit.h"
 #include "core/edit_file.h"
 #include "delta/core_changes.h"
+#include "delta/core_place.h"
+#include "delta/recover.h"
 #include "delta/undo_journal.h"
 
 namespace gguf_shard {
 namespace {
 
 constexpr uint64_t kStageReadPages = 1024;
-constexpr uint32_t kMaxUndoLevels = 1000;
-
-std::filesystem::path WithSuffix(const std::filesystem::path& path, const std::string& suffix) {
-  return path.parent_path() / (path.filename().string() + suffix);
-}
-std::filesystem::path JournalOf(const std::filesystem::path& core_path) {
-  return WithSuffix(core_path, ".journal");
-}
-std::filesystem::path UndoOf(const std::filesystem::path& path, uint32_t level) {
-  return WithSuffix(path, fmt::format(".undo-{}", level));
-}
-
-// How many in-place patches can be undone.
-uint32_t UndoLevels(const std::filesystem::path& path) {
-  std::error_code ignored;
-  uint32_t level = 0;
-  while (level < kMaxUndoLevels && std::filesystem::exists(UndoOf(path, level + 1), ignored)) {
-    ++level;
-  }
-  return level;
-}
-
-// Where core and map are, also while the map is away: then the core is the one with a journal.
-struct CorePlace {
-  std::filesystem::path map_path;
-  std::filesystem::path core_path;
-};
-
-Result<CorePlace> FindCore(const std::filesystem::path& path) {
-  std::error_code ignored;
-  const bool is_directory = std::filesystem::is_directory(path, ignored);
-  const std::filesystem::path map_path = is_directory ? path / kMapFileName : path;
-  if (std::filesystem::exists(map_path, ignored)) {
-    GS_ASSIGN(const std::string text, ReadWholeFile(map_path, kMaxMapBytes));
-    GS_ASSIGN(const CoreMap map, ParseMap(text));
-    return CorePlace{map_path, map_path.parent_path() / map.core.file};
-  }
-  // The map's own name without its ending is the core's: core.sgmap and core.gguf.
-  auto core_path = map_path;
-  core_path.replace_extension(".gguf");
-  return CorePlace{map_path, core_path};
-}
 
 // New pages are staged in an unnamed file: the base must stay readable until all are known.
 class Stage {
@@ -118,16 +77,46 @@ Result<void> StageChanges(const PatchedView& target, const CoreFile& core, CoreP
 
 // From here on the core is neither base nor target, until the journal is gone.
 Result<void> WriteChanges(const CorePlan& plan, const Stage& stage, const CorePlace& place,
-                          Progress& progress) {
+                          EditFile& core, Progress& progress) {
   GS_TRY(RemoveDurably(place.map_path));
-  GS_ASSIGN(EditFile core, EditFile::Open(place.core_path));
   progress.Start("writing", stage.staged_bytes());
   GS_TRY(core.Resize(plan.map.core.data_offset + plan.map.core.page_count * kPageBytes));
   GS_TRY(stage.CopyTo(core, progress));
   GS_TRY(core.Sync());
   GS_TRY(WriteWholeFile(place.map_path, SerializeMap(plan.map), Overwrite::kAllow));
   const uint32_t level = UndoLevels(place.core_path) + 1;
-  return RenameDurably(JournalOf(place.core_path), UndoOf(place.core_path, level));
+  return RenameDurably(place.journal(), UndoOf(place.core_path, level));
+}
+
+// What will be overwritten, cut off, or covered by the new end of the file.
+std::vector<ByteRange> JournaledRanges(const CorePlan& plan, const CoreFile& core,
+                                       const Stage& stage) {
+  std::vector<ByteRange> ranges = stage.ranges();
+  const uint64_t new_index =
+      plan.map.core.data_offset + plan.map.core.index.first_page * kPageBytes;
+  const uint64_t old_index = core.page_offset(core.map().core.index.first_page);
+  const uint64_t tail = std::min(new_index, old_index);
+  ranges.push_back({tail, core.file().size_bytes() - tail});
+  return ranges;
+}
+
+Result<void> RefuseAnotherHeaderSize(const CorePlan& plan, const CoreFile& core) {
+  if (plan.map.core.data_offset == core.map().core.data_offset) return {};
+  return Fail(Error(ErrorCode::kUnsupported,
+                    "the patched core needs a header of another size: apply with -o instead")
+                  .File(core.file().path().string())
+                  .Expected(core.map().core.data_offset)
+                  .Found(plan.map.core.data_offset));
+}
+
+// Another process may have patched the core between its being opened and its being locked.
+Result<void> RefuseChangedCore(const CoreFile& core) {
+  GS_ASSIGN(const CoreId id, ReadCoreId(core.file().path()));
+  if (id == core.map().core.id) return {};
+  return Fail(Error(ErrorCode::kMismatch, "the core was changed by another process meanwhile")
+                  .File(core.file().path().string())
+                  .Expected(CoreIdToHex(core.map().core.id))
+                  .Found(CoreIdToHex(id)));
 }
 
 }  // namespace
@@ -137,30 +126,21 @@ Result<ApplyReport> ApplyInPlace(const PatchReader& patch, const PatchedView& ta
                                  Progress& progress) {
   const CorePlace place{core.map_path(), core.file().path()};
   GS_ASSIGN(CorePlan plan, PlanPatchedCore(core, target, patch.patch().target_digest));
-  if (plan.map.core.data_offset != core.map().core.data_offset) {
-    return Fail(Error(ErrorCode::kUnsupported,
-                      "the patched core needs a header of another size: apply with -o instead")
-                    .File(place.core_path.string())
-                    .Expected(core.map().core.data_offset)
-                    .Found(plan.map.core.data_offset));
-  }
+  GS_TRY(RefuseAnotherHeaderSize(plan, core));
+  GS_ASSIGN(EditFile locked, LockCore(place));
+  GS_TRY(RefuseChangedCore(core));
   GS_TRY(ProveTarget(patch, target, options.thread_count, progress));
   GS_ASSIGN(Stage stage, Stage::Create(place.core_path));
   GS_TRY(StageChanges(target, core, plan, options, progress, stage));
-  std::vector<ByteRange> ranges = stage.ranges();
-  // What is cut off or covered by the new end of the file.
-  const uint64_t new_bytes =
-      plan.map.core.data_offset + plan.map.core.index.first_page * kPageBytes;
-  const uint64_t old_index = core.page_offset(core.map().core.index.first_page);
-  const uint64_t tail = std::min(new_bytes, old_index);
-  ranges.push_back({tail, core.file().size_bytes() - tail});
+  GS_TRY(FinishCommit(place.map_path, core.map()));
   GS_ASSIGN(const std::string map_text, ReadWholeFile(place.map_path, kMaxMapBytes));
   GS_TRY(CheckCancelled());
-  GS_TRY(WriteJournal(core.file(), map_text, std::move(ranges), JournalOf(place.core_path)));
-  auto written = WriteChanges(plan, stage, place, progress);
+  GS_TRY(WriteJournal(core.file(), {map_text, plan.map.core.id}, JournaledRanges(plan, core, stage),
+                      place.journal()));
+  auto written = WriteChanges(plan, stage, place, locked, progress);
   if (!written) {
     // The disk may be full: back to the base at once rather than at the next start.
-    static_cast<void>(RecoverCore(place.map_path));
+    static_cast<void>(RollBackCore(place, locked));
     return Fail(std::move(written.error()));
   }
   progress.Finish();
@@ -185,49 +165,14 @@ Result<ApplyReport> ApplyGgufInPlace(const PatchReader& patch, const PatchedView
   const auto beside = WithSuffix(path, ".patched");
   GS_ASSIGN(ApplyReport report, ApplyToGguf(patch, target, beside, replace, progress));
   // The old file gets its second name before the new one takes its first.
-  std::error_code error;
-  std::filesystem::create_hard_link(path, undo, error);
-  if (error) {
+  auto linked = LinkFile(path, undo);
+  if (!linked) {
     static_cast<void>(RemoveDurably(beside));
-    return Fail(Error(ErrorCode::kIo, "cannot keep the old file for undo").File(undo.string()));
+    return Fail(std::move(linked.error()));
   }
   GS_TRY(RenameDurably(beside, path));
   report.files = {path};
   return report;
-}
-
-Result<bool> RecoverCore(const std::filesystem::path& path) {
-  GS_ASSIGN(const CorePlace place, FindCore(path));
-  const auto journal = JournalOf(place.core_path);
-  std::error_code ignored;
-  if (!std::filesystem::exists(journal, ignored)) return false;
-  NoProgress silent;
-  GS_TRY(RemoveDurably(place.map_path));
-  GS_ASSIGN(const std::string map_text, RollBack(journal, place.core_path, silent));
-  GS_TRY(WriteWholeFile(place.map_path, map_text, Overwrite::kAllow));
-  GS_TRY(RemoveDurably(journal));
-  return true;
-}
-
-Result<void> UndoInPlace(const std::filesystem::path& path, Progress& progress) {
-  std::error_code ignored;
-  if (UndoLevels(path) != 0 && std::filesystem::is_regular_file(path, ignored)) {
-    return RenameDurably(UndoOf(path, UndoLevels(path)), path);
-  }
-  GS_ASSIGN(const bool recovered, RecoverCore(path));
-  if (recovered) return {};
-  GS_ASSIGN(const CorePlace place, FindCore(path));
-  const uint32_t level = UndoLevels(place.core_path);
-  if (level == 0) {
-    return Fail(
-        Error(ErrorCode::kNotFound, "there is no in-place patch to undo").File(path.string()));
-  }
-  GS_TRY(RenameDurably(UndoOf(place.core_path, level), JournalOf(place.core_path)));
-  progress.Start("undoing", 0);
-  GS_ASSIGN(const bool undone, RecoverCore(path));
-  progress.Finish();
-  if (undone) return {};
-  return Fail(ErrorCode::kIo, "the undo data disappeared");
 }
 
 }  // namespace gguf_shard

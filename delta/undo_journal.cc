@@ -12,15 +12,15 @@ namespace gguf_shard {
 namespace {
 
 constexpr std::string_view kMagic("SGUNDO\0\0", 8);
-constexpr uint32_t kVersion = 1;
-constexpr uint64_t kFixedBytes = 40;
+constexpr uint32_t kVersion = 2;
+constexpr uint64_t kFixedBytes = 56;
 constexpr uint64_t kRecordBytes = 24;
 constexpr uint64_t kMaxRecordBytes = uint64_t{4} << 20;
 
 struct JournalHeader {
   uint64_t core_bytes = 0;
   uint64_t record_count = 0;
-  std::string map_text;
+  JournalSubject subject;
   uint64_t first_record = 0;
 };
 
@@ -50,9 +50,10 @@ std::vector<ByteRange> Records(std::vector<ByteRange> ranges, uint64_t file_byte
 std::vector<std::byte> SerializeHeader(const JournalHeader& header) {
   ByteWriter rest;
   rest.Put(header.core_bytes);
-  rest.Put(static_cast<uint64_t>(header.map_text.size()));
+  rest.Put(static_cast<uint64_t>(header.subject.map_text.size()));
   rest.Put(header.record_count);
-  rest.PutBytes(AsBytes(header.map_text));
+  rest.PutBytes(header.subject.after);
+  rest.PutBytes(AsBytes(header.subject.map_text));
   ByteWriter writer;
   writer.PutBytes(AsBytes(kMagic));
   writer.Put(kVersion);
@@ -75,6 +76,7 @@ Result<JournalHeader> ReadHeader(const File& journal) {
   header.core_bytes = LoadLe<uint64_t>(fixed.data() + 16);
   const auto map_bytes = LoadLe<uint64_t>(fixed.data() + 24);
   header.record_count = LoadLe<uint64_t>(fixed.data() + 32);
+  std::copy_n(fixed.begin() + 40, header.subject.after.size(), header.subject.after.begin());
   if (map_bytes > kMaxMapBytes || map_bytes > journal.size_bytes() - kFixedBytes) {
     return Fail(Damaged());
   }
@@ -82,7 +84,7 @@ Result<JournalHeader> ReadHeader(const File& journal) {
   GS_TRY(journal.ReadAt(kFixedBytes, map_text));
   const uint32_t crc = Crc32(Crc32(0, std::span(fixed).subspan(16)), map_text);
   if (crc != LoadLe<uint32_t>(fixed.data() + 12)) return Fail(Damaged());
-  header.map_text = AsText(map_text);
+  header.subject.map_text = AsText(map_text);
   header.first_record = kFixedBytes + map_bytes;
   return header;
 }
@@ -114,11 +116,11 @@ Result<void> ForEachRecord(const File& journal, const JournalHeader& header, con
 
 }  // namespace
 
-Result<void> WriteJournal(const File& core, const std::string& map_text,
+Result<void> WriteJournal(const File& core, const JournalSubject& subject,
                           std::vector<ByteRange> ranges,
                           const std::filesystem::path& journal_path) {
   const auto records = Records(std::move(ranges), core.size_bytes());
-  const auto header = SerializeHeader({core.size_bytes(), records.size(), map_text, 0});
+  const auto header = SerializeHeader({core.size_bytes(), records.size(), subject, 0});
   uint64_t total_bytes = header.size();
   for (const ByteRange& record : records) total_bytes += kRecordBytes + record.byte_size;
   const auto parent = journal_path.parent_path();
@@ -142,13 +144,19 @@ Result<void> WriteJournal(const File& core, const std::string& map_text,
   return output.Commit();
 }
 
-Result<std::string> RollBack(const std::filesystem::path& journal_path,
-                             const std::filesystem::path& core_path, Progress& progress) {
+Result<JournalCores> ReadJournalCores(const std::filesystem::path& journal_path) {
+  GS_ASSIGN(const File journal, File::OpenRead(journal_path));
+  GS_ASSIGN(const JournalHeader header, ReadHeader(journal));
+  GS_ASSIGN(const CoreMap before, ParseMap(header.subject.map_text));
+  return JournalCores{before.core.id, header.subject.after};
+}
+
+Result<std::string> RollBack(const std::filesystem::path& journal_path, EditFile& core,
+                             Progress& progress) {
   GS_ASSIGN(const File journal, File::OpenRead(journal_path));
   GS_ASSIGN(JournalHeader header, ReadHeader(journal));
   GS_TRY(ForEachRecord(journal, header,
                        [](uint64_t, std::span<const std::byte>) -> Result<void> { return {}; }));
-  GS_ASSIGN(EditFile core, EditFile::Open(core_path));
   progress.Start("undoing", journal.size_bytes());
   GS_TRY(ForEachRecord(journal, header,
                        [&](uint64_t offset, std::span<const std::byte> bytes) -> Result<void> {
@@ -158,7 +166,7 @@ Result<std::string> RollBack(const std::filesystem::path& journal_path,
   GS_TRY(core.Resize(header.core_bytes));
   GS_TRY(core.Sync());
   progress.Finish();
-  return std::move(header.map_text);
+  return std::move(header.subject.map_text);
 }
 
 }  // namespace gguf_shard

@@ -7,8 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "core/edit_file.h"
 #include "core/error.h"
 #include "core/file.h"
+#include "core/page.h"
 #include "core/progress.h"
 
 namespace gguf_shard {
@@ -18,13 +20,27 @@ struct ByteRange {
   uint64_t byte_size = 0;
 };
 
-// Saves `ranges` of the file (cut at its end) and the text of the map, durably, as `journal_path`.
-Result<void> WriteJournal(const File& core, const std::string& map_text,
+// The states between which a journal stands.
+struct JournalCores {
+  CoreId before{};
+  CoreId after{};
+};
+
+// What a journal restores: the text of the map before, and which core comes afterwards.
+struct JournalSubject {
+  std::string map_text;
+  CoreId after{};
+};
+
+// Saves `ranges` of the file (cut at its end) and the subject, durably, as `journal_path`.
+Result<void> WriteJournal(const File& core, const JournalSubject& subject,
                           std::vector<ByteRange> ranges, const std::filesystem::path& journal_path);
+
+Result<JournalCores> ReadJournalCores(const std::filesystem::path& journal_path);
 
 // Writes everything back and returns the text of the map. May be repeated after a crash. Nothing is
 // written unless all of the journal is intact.
-Result<std::string> RollBack(const std::filesystem::path& journal_path,
-                             const std::filesystem::path& core_path, Progress& progress);
+Result<std::string> RollBack(const std::filesystem::path& journal_path, EditFile& core,
+                             Progress& progress);
 
 }  // namespace gguf_shard

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include "core/core_commit.h"
 #include "core/core_file.h"
 #include "core/edit_file.h"
 #include "core/file_operations.h"
@@ -76,6 +77,18 @@ class CrashConsistency : public testing::Test {
     options.thread_count = 1;
     GS_ASSIGN(const CoreFile core, CoreFile::Open(work / "core"));
     GS_TRY(ApplyInPlace(reader, *view, core, options, progress));
+    return {};
+  }
+
+  static Result<void> ApplyBeside(const fs::path& work, Overwrite overwrite) {
+    NoProgress progress;
+    GS_ASSIGN(OpenedModel model, OpenModel(work / "core"));
+    GS_ASSIGN(PatchReader reader, PatchReader::Open(work / "p.sgdelta"));
+    GS_ASSIGN(const auto view, PatchedView::Create(reader, *model.view));
+    ApplyOptions options;
+    options.thread_count = 1;
+    options.overwrite = overwrite;
+    GS_TRY(ApplyToCore(reader, *view, *model.core, work / "out" / "core", options, progress));
     return {};
   }
 
@@ -207,6 +220,68 @@ TEST_F(CrashConsistency, NoticesAMissingSync) {
 }
 
 TEST_F(CrashConsistency, PatchingInPlace) { Check(InPlace()); }
+
+TEST_F(CrashConsistency, ApplyingToACoreWhereNothingWas) {
+  CrashScenario scenario = InPlace();
+  const auto target = Digest(pristine_ / "target.gguf");
+  scenario.name = "apply to a core";
+  scenario.act = [](const fs::path& work) { return ApplyBeside(work, Overwrite::kRefuse); };
+  scenario.identify = [=](const fs::path& work, std::string& found) {
+    const auto opened = CoreFile::Open(work / "out" / "core");
+    if (!opened && opened.error().code() == ErrorCode::kNotFound) return CrashState::kOld;
+    return Identify(work / "out", {}, target, found);
+  };
+  Check(scenario);
+}
+
+TEST_F(CrashConsistency, ApplyingToACoreOverAnOlderCore) {
+  CrashScenario scenario = InPlace();
+  const auto target = Digest(pristine_ / "target.gguf");
+  // What is there is the base's core of another id: it must not be taken for the patched one.
+  ASSERT_TRUE(Shard(pristine_ / "base.gguf", pristine_ / "out" / "core", kNewId));
+  const auto base = Digest(pristine_ / "base.gguf");
+  scenario.name = "apply to a core, forced";
+  scenario.act = [](const fs::path& work) { return ApplyBeside(work, Overwrite::kAllow); };
+  scenario.identify = [=](const fs::path& work, std::string& found) {
+    return Identify(work / "out", base, target, found);
+  };
+  Check(scenario);
+}
+
+// The next in-place patch finds a commit that never ended.
+TEST_F(CrashConsistency, PatchingInPlaceAfterACommitWasInterrupted) {
+  CrashScenario scenario = InPlace();
+  const fs::path map = pristine_ / "core" / "core.sgmap";
+  fs::rename(map, NextMapPath(map));
+  ASSERT_TRUE(WriteWholeFile(map, "{}", Overwrite::kRefuse));
+  scenario.name = "apply in place, with a map that was never finished";
+  Check(scenario);
+}
+
+TEST_F(CrashConsistency, PatchingAGgufInPlace) {
+  CrashScenario scenario = InPlace();
+  const auto base = Digest(pristine_ / "base.gguf");
+  const auto target = Digest(pristine_ / "target.gguf");
+  scenario.name = "apply to a GGUF in place";
+  scenario.act = [](const fs::path& work) -> Result<void> {
+    NoProgress progress;
+    GS_ASSIGN(OpenedModel model, OpenModel(work / "base.gguf"));
+    GS_ASSIGN(PatchReader reader, PatchReader::Open(work / "p.sgdelta"));
+    GS_ASSIGN(const auto view, PatchedView::Create(reader, *model.view));
+    ApplyOptions options;
+    options.thread_count = 1;
+    GS_TRY(ApplyGgufInPlace(reader, *view, work / "base.gguf", options, progress));
+    return {};
+  };
+  scenario.restart = Nothing;
+  scenario.identify = [=](const fs::path& work, std::string& found) {
+    found = "another GGUF";
+    const Sha256Digest digest = Digest(work / "base.gguf");
+    if (digest == target) return CrashState::kNew;
+    return digest == base ? CrashState::kOld : CrashState::kNeither;
+  };
+  Check(scenario);
+}
 
 TEST_F(CrashConsistency, UndoingAPatch) {
   CrashScenario scenario = InPlace();
