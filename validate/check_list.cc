@@ -9,6 +9,9 @@ std::vector<Check> AllChecks() {
   AddLogitsChecks(checks);
   AddPageChaosChecks(checks);
   AddRunChaosChecks(checks);
+  AddFileChaosChecks(checks);
+  AddDiskChaosChecks(checks);
+  AddMemoryChaosChecks(checks);
   return checks;
 }
 

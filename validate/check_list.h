@@ -15,5 +15,8 @@ void AddPatchChecks(std::vector<Check>& checks);
 void AddLogitsChecks(std::vector<Check>& checks);
 void AddPageChaosChecks(std::vector<Check>& checks);
 void AddRunChaosChecks(std::vector<Check>& checks);
+void AddFileChaosChecks(std::vector<Check>& checks);
+void AddDiskChaosChecks(std::vector<Check>& checks);
+void AddMemoryChaosChecks(std::vector<Check>& checks);
 
 }  // namespace gguf_shard

@@ -83,6 +83,23 @@ TEST_F(ValidationTest, IntegrityHoldsForAnIntactCore) {
   EXPECT_EQ(Find(report, "patch.given").outcome.status, CheckStatus::kSkipped);
 }
 
+TEST_F(ValidationTest, ChaosIsDetectedWithoutFalseAlarms) {
+  const ValidationReport report = Validate("chaos");
+  ExpectAllHeld(report);
+  for (const CheckResult& result : report.results) {
+    const Outcome& outcome = result.outcome;
+    EXPECT_EQ(outcome.detected + outcome.harmless, outcome.injected) << result.name;
+    EXPECT_EQ(outcome.false_alarms, 0u) << result.name;
+    EXPECT_GT(outcome.injected + outcome.clean, 0u) << result.name;
+  }
+  for (const std::string kind : {"bit_flip", "burst", "zeroed", "swapped", "stale", "foreign"}) {
+    const Outcome& outcome = Find(report, "pages." + kind).outcome;
+    EXPECT_GE(outcome.detected, 100u) << kind;
+    EXPECT_EQ(outcome.harmless, 0u) << kind;
+  }
+  EXPECT_EQ(Find(report, "run.minimum_budget").outcome.detected, 2u);
+}
+
 // Names exactly the damaged pages, the tensors, layers and zones they belong to, and what to do.
 TEST_F(ValidationTest, DamageIsNamedToThePage) {
   const MapTensor* tensor = map_.FindTensor("blk.1.ffn_down.weight");
