@@ -17,7 +17,9 @@ constexpr uint32_t kMaxRuns = 1u << 20;  // of a wave, or held
 VulkanAtlasOptions WithinLimits(VulkanAtlasOptions options) {
   options.io_threads = std::clamp(options.io_threads, 1u, kMaxIoThreads);
   options.runs_per_wave = std::clamp(options.runs_per_wave, 1u, kMaxRuns);
-  options.held_runs = std::min(options.held_runs, kMaxRuns);
+  if (options.held_runs != VulkanAtlasOptions::kAsManyAsFit) {
+    options.held_runs = std::min(options.held_runs, kMaxRuns);
+  }
   return options;
 }
 
@@ -27,7 +29,8 @@ AtlasOptions MachineOptions(const VulkanAtlasOptions& options, uint64_t pool_pag
   machine.pool_bytes = pool_pages * kPageBytes;
   machine.prefetch_distance = options.prefetch_distance;
   machine.io_threads = options.io_threads;
-  machine.concurrent_pins = options.runs_per_wave + options.held_runs;
+  const bool as_many_as_fit = options.held_runs == VulkanAtlasOptions::kAsManyAsFit;
+  machine.concurrent_pins = options.runs_per_wave + (as_many_as_fit ? 1 : options.held_runs);
   machine.max_ring_bytes = options.max_ring_bytes;
   return machine;
 }
@@ -91,7 +94,7 @@ Result<void> CheckNumbers(const CoreMap& map) {
 Result<VulkanDeviceAtlas::Parts> MakeParts(const CoreMap& map, PageSource& source,
                                            gpu::Device& device,
                                            const std::vector<uint32_t>& scheduled,
-                                           const VulkanAtlasOptions& options) {
+                                           VulkanAtlasOptions options) {
   RunTable runs(map);
   GS_ASSIGN(Schedule schedule, Schedule::Create(map, runs, scheduled));
   const uint64_t overhead = OverheadBytes(map, runs, device, options);
@@ -104,6 +107,11 @@ Result<VulkanDeviceAtlas::Parts> MakeParts(const CoreMap& map, PageSource& sourc
   }
   const uint64_t slot_bytes = options.memory_bytes - overhead;
   GS_ASSIGN(auto slots, VulkanSlots::Allocate(device, runs.total_pages(), slot_bytes));
+  if (options.held_runs == VulkanAtlasOptions::kAsManyAsFit) {
+    const uint64_t frames = slots.slot_count() / std::max<uint32_t>(1, runs.max_run_pages());
+    const uint64_t spare = frames > options.runs_per_wave ? frames - options.runs_per_wave : 0;
+    options.held_runs = static_cast<uint32_t>(std::min<uint64_t>(spare, kMaxRuns));
+  }
   const AtlasOptions machine = MachineOptions(options, slots.slot_count());
   GS_ASSIGN(ResidencyPlan plan, PlanResidency(map, runs, schedule, machine));
   TransferMethod transfer = ChooseTransfer(device, options.transfer);

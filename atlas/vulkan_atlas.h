@@ -73,6 +73,7 @@ struct VulkanAtlasOptions {
   // Runs that have neither a slot of their own nor one in the ring, per wave; one more of them is
   // what makes a wave full. Set it to the runs of the largest set that a kernel needs at once.
   uint32_t runs_per_wave = 8;
+  static constexpr uint32_t kAsManyAsFit = ~uint32_t{0};
   uint32_t held_runs = 0;  // as many may be held beside waves
   TransferMethod transfer = TransferMethod::kAuto;
   SlotHook* slot_hook = nullptr;
@@ -133,6 +134,8 @@ class VulkanAtlas {
   // nothing held. kBudgetTooSmall when more runs would be held than held_runs.
   virtual Result<void> Hold(std::span<const uint32_t> run_indices) = 0;
   virtual void Release(std::span<const uint32_t> run_indices) = 0;
+  // Releases them once the point has passed.
+  virtual void ReleaseAfter(std::span<const uint32_t> run_indices, gpu::TimelinePoint point) = 0;
   // Makes the table show held runs: all of them in one change.
   virtual Result<gpu::TimelinePoint> ShowHeld(std::span<const uint32_t> run_indices) = 0;
   // The device address of a page of a held run.

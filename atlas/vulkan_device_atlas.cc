@@ -138,7 +138,7 @@ void VulkanDeviceAtlas::EndWave(gpu::TimelinePoint point) {
       UnpinAll(pins);
       return;
     }
-    endings_.push_back({point, std::move(pins), std::nullopt});
+    endings_.push_back({point, std::move(pins), {}, std::nullopt});
   }
   endings_changed_.notify_all();
 }
@@ -171,6 +171,7 @@ void VulkanDeviceAtlas::Reap(Ending& ending) {
     swaps_.Add(std::chrono::duration<double>(now - *ending.swap_begun_at).count());
   }
   UnpinAll(ending.pins);
+  ReleaseHeld(ending.held);
 }
 
 // The table -------------------------------------------------------------------------------------
@@ -242,7 +243,7 @@ Result<gpu::TimelinePoint> VulkanDeviceAtlas::Flush() {
   }
   ++totals_.swaps;
   totals_.swapped_runs += run_count;
-  endings_.push_back({*point, {}, start});
+  endings_.push_back({*point, {}, {}, start});
   endings_changed_.notify_all();
   return point;
 }
@@ -346,6 +347,19 @@ Result<void> VulkanDeviceAtlas::Hold(std::span<const uint32_t> run_indices) {
 
 void VulkanDeviceAtlas::Release(std::span<const uint32_t> run_indices) {
   const std::lock_guard lock(mutex_);
+  ReleaseHeld(run_indices);
+}
+
+void VulkanDeviceAtlas::ReleaseAfter(std::span<const uint32_t> run_indices,
+                                     gpu::TimelinePoint point) {
+  {
+    const std::lock_guard lock(mutex_);
+    endings_.push_back({point, {}, {run_indices.begin(), run_indices.end()}, std::nullopt});
+  }
+  endings_changed_.notify_all();
+}
+
+void VulkanDeviceAtlas::ReleaseHeld(std::span<const uint32_t> run_indices) {
   for (const uint32_t run_index : run_indices) {
     GS_CHECK(held_count_[run_index] > 0);
     --held_count_[run_index];

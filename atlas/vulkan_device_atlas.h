@@ -67,6 +67,7 @@ class VulkanDeviceAtlas final : public VulkanAtlas {
   void Prefetch(std::span<const uint32_t> run_indices) override;
   Result<void> Hold(std::span<const uint32_t> run_indices) override;
   void Release(std::span<const uint32_t> run_indices) override;
+  void ReleaseAfter(std::span<const uint32_t> run_indices, gpu::TimelinePoint point) override;
   Result<gpu::TimelinePoint> ShowHeld(std::span<const uint32_t> run_indices) override;
   uint64_t AddressOf(uint32_t run_index, uint32_t page_of_run) const override;
   VulkanAtlasStats Stats() const override;
@@ -88,6 +89,7 @@ class VulkanDeviceAtlas final : public VulkanAtlas {
   struct Ending {
     gpu::TimelinePoint point;
     std::vector<uint32_t> pins;
+    std::vector<uint32_t> held;  // released then
     std::optional<std::chrono::steady_clock::time_point> swap_begun_at;
   };
   using Lock = std::unique_lock<std::mutex>;
@@ -98,6 +100,7 @@ class VulkanDeviceAtlas final : public VulkanAtlas {
   void AddToWave(uint32_t run_index);
   bool IsUniversalFrame(uint32_t slot) const;
   void UnpinAll(std::span<const uint32_t> runs);
+  void ReleaseHeld(std::span<const uint32_t> runs);
 
   // What the table shows.
   void Show(uint32_t run_index);

@@ -3,7 +3,7 @@
 function(gs_module name)
   cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${name}/*.cc)
-  list(FILTER sources EXCLUDE REGEX "/cli/main/")
+  list(FILTER sources EXCLUDE REGEX "/cli/main/|/atlas/capi/")
   if(NOT sources)
     return()
   endif()

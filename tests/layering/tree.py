@@ -20,7 +20,7 @@ MODULES = {
     "cli": {"core", "gpu", "forge", "delta", "kernels", "atlas", "runtime", "validate"},
 }
 
-OTHER_FOLDERS = ["include", "tests", "bench", "scripts", "cmake", "docs", "schemas", ".ci"]
+OTHER_FOLDERS = ["include", "examples", "tests", "bench", "scripts", "cmake", "docs", "schemas", ".ci"]
 CODE_SUFFIXES = {".cc", ".h", ".c", ".comp", ".glsl"}
 TEXT_SUFFIXES = CODE_SUFFIXES | {
     ".py", ".sh", ".bash", ".zsh", ".fish", ".js", ".mjs",

@@ -1,0 +1,15 @@
+# Every symbol that the library defines for others is a function of its header.
+execute_process(COMMAND ${NM} -D --defined-only ${LIBRARY} OUTPUT_VARIABLE symbols
+                COMMAND_ERROR_IS_FATAL ANY)
+string(REPLACE "\n" ";" lines "${symbols}")
+set(functions 0)
+foreach(line IN LISTS lines)
+  if(line MATCHES " T atlas_[a-z_]+$")
+    math(EXPR functions "${functions} + 1")
+  elseif(line MATCHES " [A-Z] ([^ ]+)$" AND NOT line MATCHES "__(a|t|ub)san|_end$|_edata$|__bss_start")
+    message(SEND_ERROR "exported: ${CMAKE_MATCH_1}")
+  endif()
+endforeach()
+if(functions LESS 14)
+  message(SEND_ERROR "only ${functions} functions are exported")
+endif()
