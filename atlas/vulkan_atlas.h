@@ -136,8 +136,10 @@ class VulkanAtlas {
   virtual void Release(std::span<const uint32_t> run_indices) = 0;
   // Releases them once the point has passed.
   virtual void ReleaseAfter(std::span<const uint32_t> run_indices, gpu::TimelinePoint point) = 0;
-  // Makes the table show held runs: all of them in one change.
-  virtual Result<gpu::TimelinePoint> ShowHeld(std::span<const uint32_t> run_indices) = 0;
+  // Makes the table show held runs, and `hidden` ones (which no wave needs) no more: all of it in
+  // one change.
+  virtual Result<gpu::TimelinePoint> ShowHeld(std::span<const uint32_t> run_indices,
+                                              std::span<const uint32_t> hidden = {}) = 0;
   // The device address of a page of a held run.
   virtual uint64_t AddressOf(uint32_t run_index, uint32_t page_of_run) const = 0;
 

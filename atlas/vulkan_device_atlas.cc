@@ -368,10 +368,14 @@ void VulkanDeviceAtlas::ReleaseHeld(std::span<const uint32_t> run_indices) {
   UnpinAll(run_indices);
 }
 
-Result<gpu::TimelinePoint> VulkanDeviceAtlas::ShowHeld(std::span<const uint32_t> run_indices) {
+Result<gpu::TimelinePoint> VulkanDeviceAtlas::ShowHeld(std::span<const uint32_t> run_indices,
+                                                       std::span<const uint32_t> hidden) {
   const std::lock_guard publish_lock(publish_mutex_);
   {
     const std::lock_guard lock(mutex_);
+    for (const uint32_t run_index : hidden) {
+      if (shown_slot_[run_index] != kNoSlot) SetShown(run_index, kNoSlot);
+    }
     for (const uint32_t run_index : run_indices) {
       GS_CHECK(held_count_[run_index] > 0);
       Show(run_index);

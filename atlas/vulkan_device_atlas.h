@@ -68,7 +68,8 @@ class VulkanDeviceAtlas final : public VulkanAtlas {
   Result<void> Hold(std::span<const uint32_t> run_indices) override;
   void Release(std::span<const uint32_t> run_indices) override;
   void ReleaseAfter(std::span<const uint32_t> run_indices, gpu::TimelinePoint point) override;
-  Result<gpu::TimelinePoint> ShowHeld(std::span<const uint32_t> run_indices) override;
+  Result<gpu::TimelinePoint> ShowHeld(std::span<const uint32_t> run_indices,
+                                      std::span<const uint32_t> hidden) override;
   uint64_t AddressOf(uint32_t run_index, uint32_t page_of_run) const override;
   VulkanAtlasStats Stats() const override;
 

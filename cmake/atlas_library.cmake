@@ -10,7 +10,10 @@ file(GLOB capi_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/atlas/capi/*.cc)
 add_library(gguf_shard_atlas SHARED ${capi_sources})
 add_library(gguf-shard::atlas ALIAS gguf_shard_atlas)
 target_link_libraries(gguf_shard_atlas PRIVATE gs_options gs_atlas)
-target_link_options(gguf_shard_atlas PRIVATE -Wl,--exclude-libs,ALL)
+target_link_options(gguf_shard_atlas PRIVATE
+                    -Wl,--version-script=${PROJECT_SOURCE_DIR}/atlas/capi/exports.map)
+set_property(TARGET gguf_shard_atlas APPEND PROPERTY LINK_DEPENDS
+                                                     ${PROJECT_SOURCE_DIR}/atlas/capi/exports.map)
 target_include_directories(gguf_shard_atlas
                            INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                      $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)

@@ -21,7 +21,7 @@ class DeviceBackend final : public AtlasBackend {
 
   Result<void> Swap(std::span<const uint32_t> runs, std::span<const uint32_t> before,
                     const atlas_timeline* signal) override {
-    GS_ASSIGN(auto point, atlas_->ShowHeld(runs));
+    GS_ASSIGN(auto point, atlas_->ShowHeld(runs, before));
     if (signal != nullptr) {
       GS_ASSIGN(point,
                 SignalForeignSemaphore(device_->compute_queue(), signal->semaphore, signal->value));
@@ -53,6 +53,7 @@ class DeviceBackend final : public AtlasBackend {
     statistics.bytes_to_device = stats.bytes_to_device;
     statistics.checked_pages = stats.checked_pages;
     statistics.retried_pages = stats.pages.retried_pages;
+    statistics.swaps = stats.swaps;
     statistics.stall_seconds = stats.pages.stall_seconds;
     statistics.check_seconds = stats.check_seconds;
     statistics.swap_mean_seconds = stats.swap_mean_seconds;

@@ -1,10 +1,12 @@
 #include <algorithm>
+#include <chrono>
 #include <mutex>
 #include <utility>
 #include <vector>
 
 #include "atlas/atlas.h"
 #include "atlas/capi/backend.h"
+#include "atlas/latency_samples.h"
 #include "core/check.h"
 
 namespace gguf_shard {
@@ -61,7 +63,10 @@ class HostBackend final : public AtlasBackend {
     if (signal != nullptr) {
       return Fail(ErrorCode::kInvalidArgument, "host memory has no timeline semaphores");
     }
+    const auto start = std::chrono::steady_clock::now();
     Release(before);
+    const std::lock_guard lock(mutex_);
+    swaps_.Add(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     return {};
   }
 
@@ -89,6 +94,11 @@ class HostBackend final : public AtlasBackend {
     statistics.checked_pages = stats.bytes_read / kPageBytes;
     statistics.retried_pages = stats.retried_pages;
     statistics.stall_seconds = stats.stall_seconds;
+    const std::lock_guard lock(mutex_);
+    statistics.swaps = swaps_.count();
+    statistics.swap_mean_seconds = swaps_.Mean();
+    statistics.swap_p50_seconds = swaps_.Quantile(0.5);
+    statistics.swap_p99_seconds = swaps_.Quantile(0.99);
   }
 
  private:
@@ -96,6 +106,7 @@ class HostBackend final : public AtlasBackend {
   const uint64_t most_held_;
   mutable std::mutex mutex_;  // guards what follows
   uint64_t held_count_ = 0;
+  LatencySamples swaps_;
   std::vector<std::vector<PinnedRun>> held_;  // by run
 };
 

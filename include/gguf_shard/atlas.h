@@ -5,7 +5,8 @@
  *   shard           the pages of one tensor, or of one expert of a tensor; named by its id
  *   current set     the shards that the last successful atlas_atomic_swap named
  *   page table      on a device: a uint64_t for every page of the core, the device address of the
- *                   4096 bytes of that page; pages that are not shown lie at a page of 0xFF bytes
+ *                   4096 bytes of that page for pages of the current set; all others are shown at
+ *                   a page of 0xFF bytes
  *
  * Every function returns ATLAS_OK or the kind of its failure; atlas_last_error() then has a
  * sentence with the numbers. No function ends the process because of a file's contents, and none

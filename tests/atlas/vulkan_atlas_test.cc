@@ -164,5 +164,36 @@ TEST_F(VulkanAtlasTest, HeldRunsStayAndAreShownAllAtOnce) {
   atlas->Release(two);
 }
 
+TEST_F(VulkanAtlasTest, OneChangeShowsASetAndHidesAnother) {
+  for (const uint32_t percent : {40u, 100u}) {
+    VulkanAtlasOptions options = Options(percent, TransferMethod::kAuto);
+    options.held_runs = 4;
+    const auto atlas = OpenAtlas(memory_, options);
+    const uint32_t first = atlas->run_table().RunsOfTensor(kExperts).first_run;
+    const std::vector<uint32_t> before = {first, first + 1};
+    const std::vector<uint32_t> after = {first + 1, first + 2};
+    ASSERT_TRUE(atlas->Hold(before));
+    ASSERT_TRUE(atlas->ShowHeld(before));
+    ASSERT_TRUE(atlas->Hold(after));
+    std::vector<uint32_t> pages;
+    for (uint32_t run = first; run < first + 3; ++run) {
+      pages.push_back(static_cast<uint32_t>(atlas->run_table().run(run).first_page));
+    }
+    std::byte guard[kPageBytes];
+    std::memset(guard, 0xFF, sizeof guard);
+    const uint32_t hidden = PageSummer::SumOf(guard);
+    const auto sum = [&](uint32_t i) { return PageSummer::SumOf(memory_.page(pages[i])); };
+    // Submitted before the change: reads the old set, however late it runs.
+    summer_->Submit(atlas->page_table_address(), pages, 0);
+    ASSERT_TRUE(atlas->ShowHeld(after, before));
+    const auto point = summer_->Submit(atlas->page_table_address(), pages, 8);
+    ASSERT_TRUE(device_->compute_queue().Wait(point.value));
+    const uint32_t expected[] = {sum(0), sum(1), hidden, hidden, sum(1), sum(2)};
+    for (uint32_t i = 0; i < 6; ++i) EXPECT_EQ(summer_->Sum(i % 3 + i / 3 * 8), expected[i]) << i;
+    atlas->Release(before);
+    atlas->Release(after);
+  }
+}
+
 }  // namespace
 }  // namespace gguf_shard

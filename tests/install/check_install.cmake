@@ -5,6 +5,9 @@ execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${PREFIX}
 
 set(expected
     bin/gguf-shard
+    ${LIBDIR}/cmake/gguf-shard/gguf-shard-config.cmake
+    ${LIBDIR}/libgguf_shard_atlas.so
+    ${LIBDIR}/pkgconfig/gguf-shard-atlas.pc
     share/bash-completion/completions/gguf-shard
     share/doc/gguf-shard/CHANGELOG.md
     share/doc/gguf-shard/README.md
