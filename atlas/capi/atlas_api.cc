@@ -1,6 +1,5 @@
 // The C library's functions: arguments checked, shards turned into runs, errors into codes.
 #include <algorithm>
-#include <map>
 #include <mutex>
 #include <new>
 #include <set>
@@ -8,36 +7,33 @@
 #include <utility>
 #include <vector>
 
-#include "atlas/capi/backend.h"
+#include "atlas/capi/atlas_handle.h"
 #include "atlas/page_pool.h"
 #include "core/check.h"
 #include "include/gguf_shard/atlas.h"
 
-using gguf_shard::AtlasBackend;
 using gguf_shard::CoreFile;
 using gguf_shard::CoreMap;
 using gguf_shard::Error;
 using gguf_shard::ErrorCode;
 using gguf_shard::Fail;
 using gguf_shard::MapTensor;
-using gguf_shard::PageSource;
 using gguf_shard::Result;
 using gguf_shard::RunSpan;
 
-// The members are in the order of their needs: the last one goes first.
-struct atlas_handle {
-  explicit atlas_handle(CoreFile opened) : core(std::move(opened)) {}
+namespace gguf_shard {
 
-  const CoreMap& map() const { return core.map(); }
+Result<void> OpenBackend(atlas_handle& self, const atlas_options& options) {
+  const bool on_device = options.vulkan != nullptr || options.device != ATLAS_HOST_MEMORY;
+  if (on_device) {
+    GS_ASSIGN(self.backend, MakeDeviceBackend(self.map(), *self.source, options));
+  } else {
+    GS_ASSIGN(self.backend, MakeHostBackend(self.map(), *self.source, options));
+  }
+  return {};
+}
 
-  CoreFile core;
-  std::unique_ptr<PageSource> source;
-  std::unique_ptr<AtlasBackend> backend;
-  std::mutex swap_mutex;               // one swap at a time; guards current_runs
-  std::vector<uint32_t> current_runs;  // each held once for the current set
-  std::mutex pins_mutex;               // guards pins
-  std::map<uint64_t, uint64_t> pins;   // shard -> how often
-};
+}  // namespace gguf_shard
 
 namespace {
 
@@ -101,12 +97,7 @@ Result<void> OpenAtlas(const char* map_path, const atlas_options& options, atlas
   GS_ASSIGN(auto core, CoreFile::Open(map_path, gguf_shard::Caching::kDirect));
   auto self = std::make_unique<atlas_handle>(std::move(core));
   self->source = gguf_shard::MakeCorePageSource(self->core);
-  const bool on_device = options.vulkan != nullptr || options.device != ATLAS_HOST_MEMORY;
-  if (on_device) {
-    GS_ASSIGN(self->backend, gguf_shard::MakeDeviceBackend(self->map(), *self->source, options));
-  } else {
-    GS_ASSIGN(self->backend, gguf_shard::MakeHostBackend(self->map(), *self->source, options));
-  }
+  GS_TRY(gguf_shard::OpenBackend(*self, options));
   *opened = self.release();
   return {};
 }
