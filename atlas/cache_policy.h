@@ -3,9 +3,9 @@
 // ordered container can hold them.
 //
 //   lru        the time of the last use
-//   frequency  uses, each counting half as much after kHalfLifePasses passes. What was seen before
-//   and evicted keeps its history, so that a run that comes again
-//              and again finds its way back, and one that came once does not push it out.
+//   frequency  uses, each counting half as much after kHalfLifePasses passes. What was evicted
+//              keeps its history, so that a run that comes again and again finds its way back, and
+//              one that came once does not push it out.
 //
 // Ages of uses all fade alike, so their order is the order of log2(sum of 2^(time / half_life)),
 // which needs no ageing. Not thread-safe.
@@ -24,9 +24,9 @@ std::string_view CachePolicyName(CachePolicy policy);  // "lru", "frequency"
 // kUnsupported for a name that this program does not know.
 Result<CachePolicy> CachePolicyFromName(std::string_view name);
 
-// Measured on recorded traces (docs/STATISTICS.md): experts of a trained model with 8, and of a
-// made one with 128 in each layer, both do best near it.
-inline constexpr double kHalfLifePasses = 16;
+// Measured on recorded traces (docs/STREAMING.md): experts of a trained model with 8, and of a made
+// one with 128 in each layer, both do best near it; half or twice as much makes little difference.
+inline constexpr double kHalfLifePasses = 64;
 
 class UseRanks {
  public:

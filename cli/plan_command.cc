@@ -10,6 +10,7 @@
 #include "cli/engine_arguments.h"
 #include "cli/format.h"
 #include "cli/json_output.h"
+#include "core/bytes.h"
 #include "runtime/speed_estimate.h"
 
 namespace gguf_shard {
@@ -27,25 +28,46 @@ struct PlannedBudget {
   SpeedEstimate estimate;
 };
 
-// The budget asked for, or a table of shares of the model.
-std::vector<uint64_t> Budgets(const PlanArguments& arguments, const Model& model) {
-  if (arguments.engine.memory_budget_bytes > 0) return {arguments.engine.memory_budget_bytes};
-  std::vector<uint64_t> budgets;
-  for (const uint64_t percent : {10, 25, 50, 75, 100}) {
-    budgets.push_back(model.weight_bytes() / 100 * percent / kMebibyte * kMebibyte);
-  }
-  budgets.push_back(model.weight_bytes() + model.weight_bytes() / 4);
-  return budgets;
-}
-
-Result<PlannedBudget> PlanBudget(const Model& model, EngineOptions options, uint64_t budget_bytes,
-                                 const ProcessMemory& process, const MachineSpeed& machine) {
+Result<MemoryPlan> PlanMemoryFor(const Model& model, EngineOptions options,
+                                 const ProcessMemory& process, uint64_t budget_bytes) {
   AtlasOptions atlas;
   atlas.concurrent_pins = WorkerCountOf(options);
   const uint64_t minimum_pool_bytes =
       Atlas::MinimumPoolBytes(model.map(), ScheduleOf(model.weights()), atlas);
   options.memory_budget_bytes = budget_bytes;
-  GS_ASSIGN(const MemoryPlan plan, PlanMemory(model, options, process, 0, minimum_pool_bytes));
+  return PlanMemory(model, options, process, 0, minimum_pool_bytes);
+}
+
+// The budget that holds all of the model: what is planned beside the pool does not shrink when
+// there is more memory than anyone asks for.
+Result<uint64_t> BudgetForAll(const Model& model, const EngineOptions& options,
+                              const ProcessMemory& process) {
+  const uint64_t ample_bytes = 16 * model.weight_bytes() + (uint64_t{64} << 30);
+  GS_ASSIGN(const MemoryPlan plan, PlanMemoryFor(model, options, process, ample_bytes));
+  const uint64_t bytes =
+      plan.process_bytes + plan.cache_bytes + plan.workspace_bytes + model.weight_bytes();
+  return AlignUp(bytes, kMebibyte);
+}
+
+// The budget asked for, or a table: shares of the model, and what holds all of it.
+Result<std::vector<uint64_t>> Budgets(const PlanArguments& arguments, const Model& model,
+                                      const EngineOptions& options, const ProcessMemory& process) {
+  if (arguments.engine.memory_budget_bytes > 0) {
+    return std::vector<uint64_t>{arguments.engine.memory_budget_bytes};
+  }
+  std::vector<uint64_t> budgets;
+  for (const uint64_t percent : {10, 25, 50, 75, 100}) {
+    budgets.push_back(model.weight_bytes() / 100 * percent / kMebibyte * kMebibyte);
+  }
+  GS_ASSIGN(const uint64_t all_bytes, BudgetForAll(model, options, process));
+  budgets.push_back(all_bytes);
+  return budgets;
+}
+
+Result<PlannedBudget> PlanBudget(const Model& model, EngineOptions options, uint64_t budget_bytes,
+                                 const ProcessMemory& process, const MachineSpeed& machine) {
+  GS_ASSIGN(const MemoryPlan plan, PlanMemoryFor(model, options, process, budget_bytes));
+  options.memory_budget_bytes = budget_bytes;
   PlannedBudget planned;
   planned.budget_bytes = budget_bytes;
   GS_ASSIGN(planned.estimate, EstimateSpeed(model, options, plan.pool_bytes, machine));
@@ -112,7 +134,8 @@ Result<ExitCode> RunPlan(const PlanArguments& arguments) {
   GS_ASSIGN(const MachineSpeed machine, MeasureMachine(*model, options.thread_count));
   const bool is_table = arguments.engine.memory_budget_bytes == 0;
   std::vector<PlannedBudget> budgets;
-  for (const uint64_t budget_bytes : Budgets(arguments, *model)) {
+  GS_ASSIGN(const auto candidates, Budgets(arguments, *model, options, process));
+  for (const uint64_t budget_bytes : candidates) {
     auto planned = PlanBudget(*model, options, budget_bytes, process, machine);
     if (planned) {
       budgets.push_back(*planned);
@@ -120,7 +143,6 @@ Result<ExitCode> RunPlan(const PlanArguments& arguments) {
       return Fail(std::move(planned).error());
     }
   }
-  if (budgets.empty()) return Fail(ErrorCode::kBudgetTooSmall, "no budget holds this model");
   if (arguments.json) {
     PrintJson(Json(*model, machine, budgets));
   } else {

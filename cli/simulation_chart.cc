@@ -127,7 +127,8 @@ std::string SimulationSvg(const std::vector<SimulatedPoint>& points) {
 std::string SimulationHtml(const std::vector<SimulatedPoint>& points, const std::string& title,
                            const std::string& table) {
   return fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}</title></head>\n"
+      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta "
+      "charset=\"utf-8\"/><title>{0}</title></head>\n"
       "<body style=\"font-family: sans-serif\">\n<h1>{0}</h1>\n<p>Hit ratio over the pool's "
       "size</p>\n{1}<pre>{2}</pre>\n</body></html>\n",
       Escaped(title), SimulationSvg(points), Escaped(table));

@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::string_view kReservedPrefix = "gguf_shard.";
 constexpr size_t kMaxLabelBytes = 255;
+// For models with experts, measured: docs/STREAMING.md.
+constexpr std::string_view kExpertCachePolicy = "frequency";
 
 // Hands out page ranges one behind the other.
 class PageAllocator {
@@ -145,6 +147,12 @@ Result<std::vector<MapTensor>> PlanTensors(const GgufModel& model, LayoutPolicy 
   return tensors;
 }
 
+// Whether there is something for a cache policy to decide: a dense model has nothing.
+bool HasExperts(const CoreMap& map) {
+  return std::ranges::any_of(map.tensors,
+                             [](const MapTensor& tensor) { return tensor.layout.slice_count > 1; });
+}
+
 }  // namespace
 
 Result<LayoutPolicy> LayoutPolicyFromName(std::string_view name) {
@@ -170,6 +178,7 @@ Result<CoreMap> PlanCore(const GgufModel& model, const std::vector<SourceGap>& g
   map.atlas.prefetch_distance = options.prefetch_distance;
   GS_ASSIGN(map.tensors, PlanTensors(model, options.layout, pages));
   PlanGaps(gaps, pages, map.source);
+  if (HasExperts(map)) map.atlas.cache_policy = kExpertCachePolicy;
 
   map.core.file = options.core_file_name;
   map.core.id = options.core_id;
