@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "atlas/page_source.h"
+#include "core/page_index.h"
 
 namespace gguf_shard {
 namespace {
@@ -26,6 +27,11 @@ class CorePageSource final : public PageSource {
         "{}, through the page cache and dropped from it after each read (opened buffered, or the "
         "file system has no direct I/O)",
         name);
+  }
+
+  std::optional<uint32_t> ListedCrc(uint64_t page) const override {
+    if (core_.index() == nullptr) return std::nullopt;
+    return core_.index()->Crc(page);
   }
 
   std::optional<DirectFile> direct_file() const override {

@@ -54,6 +54,7 @@ class FaultPageSource final : public PageSource {
 
   Result<void> Read(uint64_t first_page, std::span<std::byte> target) override;
   std::string Describe() const override;
+  std::optional<uint32_t> ListedCrc(uint64_t page) const override { return below_.ListedCrc(page); }
 
   // Replaces the plan; reads counted so far are forgotten.
   void SetPlan(FaultPlan plan);

@@ -20,9 +20,12 @@ Result<void> PageLoader::Read(uint64_t first_page, std::span<std::byte> target,
 // `already_read`: the page's bytes are there, and only need the check.
 Result<void> PageLoader::LoadPage(uint64_t page_index, std::span<std::byte, kPageBytes> page,
                                   bool already_read, LoadOutcome& outcome) const {
-  if (already_read && PageIsIntact(map_.core.id, page_index, page)) return {};
+  const std::optional<uint32_t> listed = source_.ListedCrc(page_index);
+  const auto is_current = [&] { return !listed || *listed == StoredPageCrc(page); };
+  if (already_read && PageIsIntact(map_.core.id, page_index, page) && is_current()) return {};
   GS_TRY(Read(page_index, page, outcome));
   GS_TRY(CheckPage(map_.core.id, page_index, page));
+  if (listed) GS_TRY(CheckListedCrc(page_index, *listed, StoredPageCrc(page)));
   if (already_read) ++outcome.retried_pages;
   return {};
 }

@@ -1,5 +1,5 @@
-// Reads the pages of a job from their source straight into their slots and checks every tag: the
-// one way by which a page gets into a pool.
+// Reads the pages of a job from their source straight into their slots and checks every tag, and
+// that the page is the one which the index lists: the one way by which a page gets into a pool.
 //
 // A page that fails its tag, and every page of a read that fails as a whole, is read once more by
 // itself; what fails then is an error of the run that it belongs to, and of no other. Thread-safe:

@@ -338,8 +338,13 @@ Result<void> VulkanLoader::JudgeRun(Task& task, size_t index) const {
   const uint32_t run_index = task.job.runs[index];
   const uint32_t first = task.first_of_run[index];
   for (uint32_t page = first; page < first + parts_.runs->run(run_index).page_count; ++page) {
-    if (ResultOf(task, page).is_good()) continue;
     const uint64_t page_index = task.job.first_page + page;
+    const std::optional<uint32_t> listed = parts_.source->ListedCrc(page_index);
+    const TagResult first_result = ResultOf(task, page);
+    if (first_result.is_good() &&
+        listed.value_or(first_result.stored_crc) == first_result.stored_crc) {
+      continue;
+    }
     if (!task.read_again[page]) {
       if (auto again = LoadPageAgain(task, page); !again) {
         return Fail(Describe(std::move(again.error()), run_index, page_index));
@@ -347,6 +352,7 @@ Result<void> VulkanLoader::JudgeRun(Task& task, size_t index) const {
     }
     const TagResult result = ResultOf(task, page);
     auto judged = CheckPageTag(page_index, result.computed_crc, result.stored_crc, result.magic);
+    if (judged && listed) judged = CheckListedCrc(page_index, *listed, result.stored_crc);
     if (!judged) return Fail(Describe(std::move(judged.error()), run_index, page_index));
     ++task.outcome.host.retried_pages;
   }

@@ -22,8 +22,10 @@ class VariantPages final : public PageOverlay {
   static Result<std::shared_ptr<const VariantPages>> Open(
       const std::filesystem::path& map_path, const std::vector<std::filesystem::path>& patches) {
     GS_ASSIGN(CoreFile pages, CoreFile::Open(map_path, Caching::kDirect));
+    GS_TRY(pages.LoadIndex());
     // What predicts changed pages is read in any sizes: through the page cache.
     GS_ASSIGN(CoreFile weights, CoreFile::Open(map_path));
+    GS_TRY(weights.LoadIndex());
     std::shared_ptr<VariantPages> variant(new VariantPages(std::move(pages), std::move(weights)));
     GS_ASSIGN(variant->base_, ViewCore(variant->weights_core_));
     GS_ASSIGN(PatchStack stack, PatchStack::Open(*variant->base_, patches, true, kFrameCacheBytes));

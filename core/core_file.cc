@@ -9,6 +9,7 @@
 #include "core/check.h"
 #include "core/core_commit.h"
 #include "core/gguf_writer.h"
+#include "core/page_index.h"
 
 namespace gguf_shard {
 namespace {
@@ -190,13 +191,27 @@ Result<void> CoreFile::ReadRaw(uint64_t first_page, std::span<std::byte> target)
   return file_.ReadAt(page_offset(first_page), target);
 }
 
+Result<void> CoreFile::LoadIndex() {
+  GS_CHECK(!overlay_);
+  GS_ASSIGN(PageIndex index, PageIndex::Load(*this));
+  index_ = std::make_shared<const PageIndex>(std::move(index));
+  return {};
+}
+
+Result<void> CoreFile::CheckOne(uint64_t page_index,
+                                std::span<const std::byte, kPageBytes> page) const {
+  GS_TRY(CheckPage(map_.core.id, page_index, page));
+  const auto listed = index_ ? index_->Crc(page_index) : std::nullopt;
+  return listed ? CheckListedCrc(page_index, *listed, StoredPageCrc(page)) : Result<void>();
+}
+
 Result<void> CoreFile::ReadPages(uint64_t first_page, std::span<std::byte> target) const {
   GS_TRY(ReadRaw(first_page, target));
   for (uint64_t i = 0; i < target.size() / kPageBytes; ++i) {
     const auto page = PageAt(target.data(), i);
-    if (PageIsIntact(map_.core.id, first_page + i, page)) continue;
+    if (CheckOne(first_page + i, page)) continue;
     GS_TRY(ReadRaw(first_page + i, page));
-    auto checked = CheckPage(map_.core.id, first_page + i, page);
+    auto checked = CheckOne(first_page + i, page);
     if (!checked) {
       return Fail(
           std::move(checked.error()).File(file_.path().string()).Tensor(PageOwner(first_page + i)));

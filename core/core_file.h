@@ -18,6 +18,8 @@
 
 namespace gguf_shard {
 
+class PageIndex;
+
 // Keys and names in core.gguf.
 inline constexpr std::string_view kCoreArchitecture = "gguf_shard";
 inline constexpr std::string_view kKeyVersion = "gguf_shard.version";       // u32, kMapVersion
@@ -57,13 +59,18 @@ class CoreFile {
   const std::filesystem::path& map_path() const { return map_path_; }
   bool has_overlay() const { return overlay_ != nullptr; }
 
+  // Reads the index, for those who want to tell old versions of pages from the right ones. Not for
+  // a core with an overlay, whose index exists only once the patch is applied.
+  Result<void> LoadIndex();
+  const PageIndex* index() const { return index_.get(); }  // null before
+
   uint64_t page_offset(uint64_t page_index) const {
     return map_.core.data_offset + page_index * kPageBytes;
   }
   // Reads pages unchecked: target.size() is a multiple of 4096.
   Result<void> ReadRaw(uint64_t first_page, std::span<std::byte> target) const;
-  // Reads and checks every tag; a bad page is read once more before it is an error, which names
-  // file, tensor and page.
+  // Reads and checks every tag, and against the index when it is loaded; a bad page is read once
+  // more before it is an error, which names file, tensor and page.
   Result<void> ReadPages(uint64_t first_page, std::span<std::byte> target) const;
 
   // The tensor (or "source header", "index", "source gaps") that a page belongs to.
@@ -82,10 +89,13 @@ class CoreFile {
   CoreFile(CoreMap map, File file, std::filesystem::path map_path)
       : map_(std::move(map)), file_(std::move(file)), map_path_(std::move(map_path)) {}
 
+  Result<void> CheckOne(uint64_t page_index, std::span<const std::byte, kPageBytes> page) const;
+
   CoreMap map_;
   File file_;
   std::filesystem::path map_path_;
   std::shared_ptr<const PageOverlay> overlay_;  // may be null
+  std::shared_ptr<const PageIndex> index_;      // may be null
 };
 
 // The header of core.gguf for a map: keys, then one 1-D I8 tensor per source tensor with pages.

@@ -64,4 +64,13 @@ Result<void> CheckPageTag(uint64_t page_index, uint32_t computed_crc, uint32_t s
                   .Found(fmt::format("{:08x}", stored_crc)));
 }
 
+Result<void> CheckListedCrc(uint64_t page_index, uint32_t listed_crc, uint32_t stored_crc) {
+  if (listed_crc == stored_crc) return {};
+  return Fail(Error(ErrorCode::kChecksumMismatch,
+                    "the page is an old version: it is not the one that the index lists")
+                  .Page(page_index)
+                  .Expected(fmt::format("{:08x}", listed_crc))
+                  .Found(fmt::format("{:08x}", stored_crc)));
+}
+
 }  // namespace gguf_shard

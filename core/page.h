@@ -56,6 +56,10 @@ Result<void> CheckPage(const CoreId& core_id, uint64_t page_index,
 Result<void> CheckPageTag(uint64_t page_index, uint32_t computed_crc, uint32_t stored_crc,
                           uint32_t magic);
 
+// Whether an intact page is the one that the core's index lists, and not an old version of it:
+// kChecksumMismatch with page and both CRCs.
+Result<void> CheckListedCrc(uint64_t page_index, uint32_t listed_crc, uint32_t stored_crc);
+
 inline uint32_t StoredPageCrc(std::span<const std::byte, kPageBytes> page) {
   uint32_t crc;
   __builtin_memcpy(&crc, page.data() + kPageCrcOffset, sizeof crc);

@@ -304,7 +304,7 @@ Result<uint64_t> PatchedPages::ReadTensorPages(uint32_t tensor, uint64_t page,
   const uint64_t count =
       std::min<uint64_t>(unit.unit.page_count - inside, pages.size() / kPageBytes);
   if (IsUnchanged(unit)) {
-    GS_TRY(base_->ReadRaw(entry.first_page + page, pages.first(count * kPageBytes)));
+    GS_TRY(base_->ReadPages(entry.first_page + page, pages.first(count * kPageBytes)));
   } else if (count == unit.unit.page_count) {
     GS_TRY(Fill(unit, pages.first(count * kPageBytes)));
   } else {

@@ -22,6 +22,8 @@ Result<std::unique_ptr<Model>> Model::Load(const std::filesystem::path& map_path
 }
 
 Result<std::unique_ptr<Model>> Model::Load(CoreFile core) {
+  // A patch that is laid over a core checks the pages of its base itself.
+  if (!core.has_overlay()) GS_TRY(core.LoadIndex());
   Hyperparameters numbers;
   const Architecture* architecture = nullptr;
   std::unique_ptr<Tokenizer> tokenizer;

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "core/core_file.h"
+#include "core/edit_file.h"
 #include "core/file.h"
 #include "tests/cli/program.h"
 #include "tests/support/temporary_directory.h"
@@ -38,6 +40,51 @@ class RunCommandTest : public ::testing::Test {
 
   TemporaryDirectory directory_;
 };
+
+// A page whose write was lost: its old content with a tag that is right for it.
+void MakePageStale(const std::filesystem::path& directory, uint64_t page_index) {
+  const auto core = CoreFile::Open(directory);
+  ASSERT_TRUE(core) << core.error().ToString();
+  std::vector<std::byte> page(kPageBytes);
+  ASSERT_TRUE(core->ReadRaw(page_index, page));
+  page[7] ^= std::byte{2};
+  SealPage(core->map().core.id, page_index, PageAt(page.data(), 0));
+  auto file = EditFile::Open(core->file().path());
+  ASSERT_TRUE(file);
+  ASSERT_TRUE(file->WriteAt(core->page_offset(page_index), page));
+}
+
+TEST_F(RunCommandTest, AnOldVersionOfAPageIsNotComputedWith) {
+  const auto core = CoreFile::Open(Core());
+  ASSERT_TRUE(core);
+  const MapTensor* tensor = core->map().FindTensor("blk.1.ffn_up.weight");
+  ASSERT_NE(tensor, nullptr);
+  MakePageStale(Core(), tensor->first_page + 1);
+  const ProgramResult plain = RunProgram({"run", Core(), "-p", "Once", "-n", "2"});
+  EXPECT_EQ(plain.exit_code, 6);
+  EXPECT_NE(plain.err.find("an old version"), std::string::npos) << plain.err;
+  EXPECT_NE(plain.err.find("blk.1.ffn_up.weight"), std::string::npos) << plain.err;
+  // Nor predicted from: the patch changes this tensor.
+  const std::string patch = (directory_ / "p.sgdelta").string();
+  const std::string bard = (InTreeDataDir() / "tale-bard-Q4_K_M.gguf").string();
+  ASSERT_EQ(RunProgram({"delta", "create", "--base", InTreeModel(), "--target", bard, "-o", patch,
+                        "--quiet"})
+                .exit_code,
+            0);
+  const ProgramResult patched =
+      RunProgram({"run", Core(), "--patch", patch, "-p", "Once", "-n", "2"});
+  EXPECT_EQ(patched.exit_code, 6) << patched.out;
+  EXPECT_NE(patched.err.find("an old version"), std::string::npos) << patched.err;
+}
+
+TEST_F(RunCommandTest, ADamagedIndexIsNotTrusted) {
+  const auto core = CoreFile::Open(Core());
+  ASSERT_TRUE(core);
+  MakePageStale(Core(), core->map().core.index.first_page);
+  const ProgramResult result = RunProgram({"run", Core(), "-p", "Once", "-n", "2"});
+  EXPECT_EQ(result.exit_code, 6);
+  EXPECT_NE(result.err.find("index"), std::string::npos) << result.err;
+}
 
 TEST_F(RunCommandTest, PrintsTheGreedyTextAndTheStatistics) {
   const auto golden = GoldenCase(0);
