@@ -97,4 +97,5 @@ def main():
                 target.write(bytes([byte[0] ^ 1]))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "delta/float_codec.h"
+#include "delta/planes.h"
 #include "delta/quant_codec.h"
 #include "delta/zstd.h"
 
@@ -37,41 +38,6 @@ std::span<std::byte> Scratch(size_t size) {
   return std::span(scratch).first(size);
 }
 
-// Blocks are taken a few kilobytes at a time, so that both sides stay in the processor's cache.
-constexpr size_t kBlocksAtOnce = 256;
-
-// Byte p of every block together: block b's byte p goes to plane p at b. With base bytes, XOR of
-// both.
-void SplitPlanes(std::span<const std::byte> bytes, std::span<const std::byte> base, size_t stride,
-                 std::span<std::byte> planes) {
-  const size_t count = bytes.size() / stride;
-  for (size_t first = 0; first < count; first += kBlocksAtOnce) {
-    const size_t end = std::min(first + kBlocksAtOnce, count);
-    for (size_t p = 0; p < stride; ++p) {
-      std::byte* const plane = planes.data() + p * count;
-      if (base.empty()) {
-        for (size_t b = first; b < end; ++b) plane[b] = bytes[b * stride + p];
-      } else {
-        for (size_t b = first; b < end; ++b)
-          plane[b] = bytes[b * stride + p] ^ base[b * stride + p];
-      }
-    }
-  }
-}
-void JoinPlanes(std::span<const std::byte> planes, size_t stride, std::span<std::byte> bytes) {
-  const size_t count = bytes.size() / stride;
-  for (size_t first = 0; first < count; first += kBlocksAtOnce) {
-    const size_t end = std::min(first + kBlocksAtOnce, count);
-    for (size_t p = 0; p < stride; ++p) {
-      for (size_t b = first; b < end; ++b) bytes[b * stride + p] = planes[p * count + b];
-    }
-  }
-}
-
-void XorInto(std::span<std::byte> target, std::span<const std::byte> base) {
-  for (size_t i = 0; i < target.size(); ++i) target[i] ^= base[i];
-}
-
 std::vector<std::byte> EncodePlanes(TensorType type, std::span<const std::byte> target,
                                     std::span<const std::byte> base, int zstd_level) {
   const auto planes = Scratch(target.size());
@@ -83,8 +49,7 @@ Result<void> DecodePlanes(TensorType type, std::span<const std::byte> payload,
                           std::span<const std::byte> base, std::span<std::byte> target) {
   const auto planes = Scratch(target.size());
   GS_TRY(ZstdDecompress(payload, planes));
-  JoinPlanes(planes, GetTensorType(type).block_bytes, target);
-  if (!base.empty()) XorInto(target, base);
+  JoinPlanes(planes, base, GetTensorType(type).block_bytes, target);
   return {};
 }
 
