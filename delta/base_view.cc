@@ -10,23 +10,11 @@ namespace {
 
 constexpr int32_t kFloatLevelBits = 11;
 
-// A float as mantissa (24 bits at most) and exponent.
 Scale ScaleFromF32(uint32_t bits) {
   const int64_t fraction = bits & 0x7fffff;
   const auto exponent = static_cast<int32_t>(bits >> 23 & 0xff);
   const int64_t magnitude = exponent == 0 ? fraction : fraction + (1 << 23);
   return {bits >> 31 != 0 ? -magnitude : magnitude, std::max(exponent, 1) - 150};
-}
-
-Scale FloatAt(TensorType type, const std::byte* values, uint32_t index) {
-  switch (type) {
-    case TensorType::kF32:
-      return ScaleFromF32(LoadLe<uint32_t>(values + size_t{index} * 4));
-    case TensorType::kF16:
-      return ScaleFromF16(LoadLe<uint16_t>(values + size_t{index} * 2));
-    default:
-      return ScaleFromF32(uint32_t{LoadLe<uint16_t>(values + size_t{index} * 2)} << 16);
-  }
 }
 
 // The exponent of a value's leading bit; very small for zero.
@@ -45,6 +33,17 @@ int32_t LevelOf(Scale value, int32_t exponent) {
 }
 
 }  // namespace
+
+Scale FloatScale(TensorType type, const std::byte* values, uint64_t index) {
+  switch (type) {
+    case TensorType::kF32:
+      return ScaleFromF32(LoadLe<uint32_t>(values + index * 4));
+    case TensorType::kF16:
+      return ScaleFromF16(LoadLe<uint16_t>(values + index * 2));
+    default:
+      return ScaleFromF32(uint32_t{LoadLe<uint16_t>(values + index * 2)} << 16);
+  }
+}
 
 Scale SubSlope(const QuantFormat& format, const QuantGroup& group, uint32_t sub) {
   if (format.scale_bits == 0) return ScaleFromF16(group.d[sub]);
@@ -86,7 +85,7 @@ void ViewFloats(TensorType type, const std::byte* values, uint32_t weight_count,
     std::array<Scale, kViewUnit> weights;
     int32_t leading = -1000;
     for (uint32_t i = 0; i < kViewUnit; ++i) {
-      weights[i] = FloatAt(type, values, unit * kViewUnit + i);
+      weights[i] = FloatScale(type, values, unit * kViewUnit + i);
       leading = std::max(leading, LeadingExponent(weights[i]));
     }
     const int32_t exponent = leading - kFloatLevelBits;
@@ -96,6 +95,14 @@ void ViewFloats(TensorType type, const std::byte* values, uint32_t weight_count,
       view.level[unit * kViewUnit + i] = static_cast<int16_t>(LevelOf(weights[i], exponent));
     }
   }
+}
+
+void ViewBlocks(TensorType type, const std::byte* blocks, uint32_t weight_count, QuantGroup& group,
+                BaseView& view) {
+  const QuantFormat* format = FindQuantFormat(type);
+  if (format == nullptr) return ViewFloats(type, blocks, weight_count, view);
+  UnpackGroup(type, blocks, weight_count / GetTensorType(type).block_weights, group);
+  ViewQuantGroup(*format, group, weight_count, view);
 }
 
 }  // namespace gguf_shard

@@ -33,6 +33,12 @@ bool CanView(TensorType type);
 void ViewQuantGroup(const QuantFormat& format, const QuantGroup& group, uint32_t weight_count,
                     BaseView& view);
 // F32, F16 or BF16 values.
+// A float as mantissa (24 bits at most) and exponent; infinities and NaNs are read as numbers.
+Scale FloatScale(TensorType type, const std::byte* values, uint64_t index);
 void ViewFloats(TensorType type, const std::byte* values, uint32_t weight_count, BaseView& view);
+
+// Whole blocks of any type that can be viewed; `group` gets the fields of a quantized one.
+void ViewBlocks(TensorType type, const std::byte* blocks, uint32_t weight_count, QuantGroup& group,
+                BaseView& view);
 
 }  // namespace gguf_shard

@@ -8,6 +8,7 @@
 
 #include "core/bytes.h"
 #include "core/check.h"
+#include "delta/base_view.h"
 #include "delta/stream_set.h"
 #include "delta/wide.h"
 
@@ -275,15 +276,19 @@ Result<void> Decode(std::span<const std::byte> payload, std::span<const std::byt
   return streams.Finish();
 }
 
+bool IsFloat(TensorType type) {
+  return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16;
+}
+
 }  // namespace
 
-bool CanFloatCode(TensorType type) {
-  return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16;
+bool CanFloatCode(TensorType target_type, TensorType base_type) {
+  return IsFloat(target_type) && CanView(base_type);
 }
 
 std::vector<std::byte> FloatEncode(TensorType type, std::span<const std::byte> target,
                                    std::span<const std::byte> base, uint32_t max_tables) {
-  GS_CHECK(CanFloatCode(type) && target.size() == base.size());
+  GS_CHECK(IsFloat(type) && target.size() == base.size());
   if (type == TensorType::kF32) return Encode<F32>(target, base, max_tables);
   if (type == TensorType::kF16) return Encode<F16>(target, base, max_tables);
   return Encode<Bf16>(target, base, max_tables);
@@ -291,7 +296,7 @@ std::vector<std::byte> FloatEncode(TensorType type, std::span<const std::byte> t
 
 Result<void> FloatDecode(TensorType type, std::span<const std::byte> payload,
                          std::span<const std::byte> base, std::span<std::byte> target) {
-  GS_CHECK(CanFloatCode(type) && target.size() == base.size());
+  GS_CHECK(IsFloat(type) && target.size() == base.size());
   if (type == TensorType::kF32) return Decode<F32>(payload, base, target);
   if (type == TensorType::kF16) return Decode<F16>(payload, base, target);
   return Decode<Bf16>(payload, base, target);

@@ -1,5 +1,5 @@
-// The codec for F32, F16 and BF16 targets with a base of the same type. docs/FORMAT-DELTA.md,
-// "Codec 2". Thread-safety: pure functions.
+// The codec for F32, F16 and BF16 targets, given the base as floats of the same type.
+// docs/FORMAT-DELTA.md, "Codec 2". Thread-safety: pure functions.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,9 @@
 
 namespace gguf_shard {
 
-bool CanFloatCode(TensorType type);
+// Whether a float target can be predicted by this base; of another type, it is converted first
+// (delta/float_base.h).
+bool CanFloatCode(TensorType target_type, TensorType base_type);
 
 // Both sides have the same size, whole values.
 std::vector<std::byte> FloatEncode(TensorType type, std::span<const std::byte> target,

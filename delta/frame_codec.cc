@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "delta/float_base.h"
 #include "delta/float_codec.h"
 #include "delta/planes.h"
 #include "delta/quant_codec.h"
@@ -73,6 +74,18 @@ EncodedFrame WithPayload(EncodedFrame best, std::span<const std::byte> target) {
   return best;
 }
 
+// The base as floats of the target's type: itself, or what it was converted to.
+struct FloatBytes {
+  std::vector<std::byte> converted;
+  std::span<const std::byte> bytes;
+};
+FloatBytes FloatBase(const FrameTypes& types, std::span<const std::byte> base) {
+  if (types.base_type == types.target_type) return {{}, base};
+  FloatBytes floats{FloatsOf(types.target_type, *types.base_type, base), {}};
+  floats.bytes = floats.converted;
+  return floats;
+}
+
 // The codecs that look at numbers; true when one applies.
 bool OfferNumeric(const FrameTypes& types, std::span<const std::byte> target,
                   std::span<const std::byte> base, DeltaLevel level, EncodedFrame& best) {
@@ -83,9 +96,9 @@ bool OfferNumeric(const FrameTypes& types, std::span<const std::byte> target,
     Offer(best, target, FrameMethod::kQuant, QuantEncode(weights, target, base, MaxTables(level)));
     return true;
   }
-  if (CanFloatCode(types.target_type) && types.target_type == *types.base_type) {
+  if (CanFloatCode(types.target_type, *types.base_type)) {
     Offer(best, target, FrameMethod::kFloat,
-          FloatEncode(types.target_type, target, base, MaxTables(level)));
+          FloatEncode(types.target_type, target, FloatBase(types, base).bytes, MaxTables(level)));
     return true;
   }
   return false;
@@ -131,12 +144,14 @@ EncodedFrame EncodeFrame(const FrameTypes& types, std::span<const std::byte> tar
   EncodedFrame best{FrameMethod::kStored, {}};
   const bool numeric = level != DeltaLevel::kFast && OfferNumeric(types, target, base, level, best);
   // Where numbers are predicted well, planes never win; they are worth a try elsewhere.
-  if (numeric &&
-      (level != DeltaLevel::kMax || PayloadBytes(best, target) < target.size() / 4 * 3)) {
+  const bool same_type = types.base_type == types.target_type;
+  // Conversions that are not what ours is leave much.
+  const bool converted = best.method == FrameMethod::kFloat && !same_type;
+  if (numeric && ((level != DeltaLevel::kMax && !converted) ||
+                  PayloadBytes(best, target) < target.size() / 4 * 3)) {
     return WithPayload(std::move(best), target);
   }
   const int zstd_level = ZstdLevel(level);
-  const bool same_type = types.base_type == types.target_type;
   if (same_type) {
     Offer(best, target, FrameMethod::kXorPlanes,
           EncodePlanes(types.target_type, target, base, zstd_level));
@@ -165,8 +180,8 @@ Result<void> DecodeFrame(FrameMethod method, const FrameTypes& types,
           {types.target_type, *types.base_type, WeightCount(types.target_type, target.size())},
           payload, base, target);
     case FrameMethod::kFloat:
-      if (!CanFloatCode(types.target_type) || types.base_type != types.target_type) break;
-      return FloatDecode(types.target_type, payload, base, target);
+      if (!types.base_type || !CanFloatCode(types.target_type, *types.base_type)) break;
+      return FloatDecode(types.target_type, payload, FloatBase(types, base).bytes, target);
     case FrameMethod::kXorPlanes:
       if (types.base_type != types.target_type) break;
       return DecodePlanes(types.target_type, payload, base, target);

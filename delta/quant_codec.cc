@@ -228,15 +228,6 @@ GroupBytes GroupAt(const WeightSpan& weights, uint64_t first_weight) {
           Bytes(base, first_weight), Bytes(base, count)};
 }
 
-void ViewBase(const WeightSpan& weights, std::span<const std::byte> bytes, uint32_t weight_count,
-              QuantGroup& group, BaseView& view) {
-  const QuantFormat* format = FindQuantFormat(weights.base_type);
-  if (format == nullptr) return ViewFloats(weights.base_type, bytes.data(), weight_count, view);
-  const uint32_t block_weights = GetTensorType(weights.base_type).block_weights;
-  UnpackGroup(weights.base_type, bytes.data(), weight_count / block_weights, group);
-  ViewQuantGroup(*format, group, weight_count, view);
-}
-
 double ToDouble(Scale scale) {
   const auto exponent = static_cast<uint64_t>(std::clamp(scale.exponent, -1000, 1000) + 1023);
   return static_cast<double>(scale.mantissa) * std::bit_cast<double>(exponent << 52);
@@ -292,7 +283,7 @@ std::vector<std::byte> QuantEncode(const WeightSpan& weights, std::span<const st
       coder.CodeNoise(0);
       continue;
     }
-    ViewBase(weights, base_bytes, group.weight_count, base_group, base_view);
+    ViewBlocks(weights.base_type, base_bytes.data(), group.weight_count, base_group, base_view);
     UnpackGroup(weights.target_type, target_bytes.data(), group.weight_count / block_weights,
                 target_group);
     ViewQuantGroup(format, target_group, group.weight_count, target_view);
@@ -321,7 +312,7 @@ Result<void> QuantDecode(const WeightSpan& weights, std::span<const std::byte> p
       std::memcpy(target_bytes.data(), base_bytes.data(), target_bytes.size());
       continue;
     }
-    ViewBase(weights, base_bytes, group.weight_count, base_group, base_view);
+    ViewBlocks(weights.base_type, base_bytes.data(), group.weight_count, base_group, base_view);
     coder.CodeFields(base_view, base_group, group.weight_count, target_group);
     PackGroup(weights.target_type, target_group, group.weight_count / block_weights,
               target_bytes.data());

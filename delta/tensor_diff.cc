@@ -5,6 +5,7 @@
 
 #include "core/cancel.h"
 #include "core/check.h"
+#include "delta/float_codec.h"
 #include "delta/quant_codec.h"
 
 namespace gguf_shard {
@@ -44,7 +45,8 @@ TensorDiffer::Job TensorDiffer::MakeJob(uint32_t target_tensor,
     const ViewTensor& base = base_.tensors()[*base_tensor];
     const bool retyped = base.type != target.type;
     if (!retyped ||
-        (ElementCount(base) == ElementCount(target) && CanQuantCode(target.type, base.type))) {
+        (ElementCount(base) == ElementCount(target) &&
+         (CanQuantCode(target.type, base.type) || CanFloatCode(target.type, base.type)))) {
       job.base_tensor = base_tensor;
       job.types.base_type = base.type;
       job.base_bytes = base.byte_size;

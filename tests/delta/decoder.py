@@ -353,8 +353,50 @@ class QuantDecoder:
 
 # Codec 2 ------------------------------------------------------------------------------------------
 
+FLOATS = {"F32": (4, 23, 127), "F16": (2, 10, 15), "BF16": (2, 7, 127)}  # bytes, f, bias
+
+
+def nearest_float(value, exponent, f, bias):
+    """The bits without the sign of the float nearest to value * 2^exponent, ties to even."""
+    if value == 0:
+        return 0
+    leading = value.bit_length() - 1 + exponent
+    last = max(leading, 1 - bias) - f
+    shift = last - exponent
+    if shift <= 0:
+        mantissa = value << -shift
+    else:
+        mantissa, rest = value >> shift, value & (1 << shift) - 1
+        half = 1 << shift - 1
+        mantissa += rest > half or (rest == half and mantissa & 1)
+    bits = mantissa + (max(leading + bias, 1) - 1 << f)
+    return min(bits, 2 * bias + 1 << f)
+
+
+def floats_of(name, base_block, data):
+    size, f, bias = FLOATS[name]
+    base_name, block, block_bytes = base_block
+    count, out = len(data) // block_bytes * block, []
+    for first in range(0, count, 256):
+        part = data[first // block * block_bytes:(first + 256) // block * block_bytes]
+        weights = min(256, count - first)
+        if base_name in FORMATS:
+            units, levels, _ = view_base(base_name, part, weights)
+            exact = []
+            for i, q in enumerate(levels):
+                (slope, e), (offset, o) = units[i // 16]
+                low = min(e, o)
+                exact.append(((slope * q << e - low) + (offset << o - low), low))
+        else:
+            exact = [float_scale(base_name, part, i) for i in range(weights)]
+        for value, exponent in exact:
+            bits = nearest_float(abs(value), exponent, f, bias) | (value < 0) << 8 * size - 1
+            out.append(bits.to_bytes(size, "little"))
+    return b"".join(out)
+
+
 def decode_floats(name, payload, base):
-    size, f, bias = {"F32": (4, 23, 127), "F16": (2, 10, 15), "BF16": (2, 7, 127)}[name]
+    size, f, bias = FLOATS[name]
     bits = 8 * size
     mask = (1 << bits - 1) - 1
     s = Streams([64, 267, 267], payload)
@@ -404,6 +446,8 @@ def decode_frame(frame, payload, base):
         decoder = QuantDecoder(name, base_block[0], payload)
         return decoder.decode(size // block_bytes * block_weights, base, base_block)
     if frame["method"] == 2:
+        if frame["base_type"] != frame["target_type"]:
+            base = floats_of(name, BLOCKS[frame["base_type"]], base)
         return decode_floats(name, payload, base)
     planes = unzstd(payload, size)
     count = size // block_bytes

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "delta/create.h"
+#include "delta/float_base.h"
 #include "delta/quant_group.h"
 #include "delta/report.h"
 #include "tests/delta/synthetic_model.h"
@@ -99,6 +100,31 @@ TEST_F(IndependentDecoder, AppliesChangesOfType) {
   const auto patch = PatchReader::Open(dir_ / "p.sgdelta");
   ASSERT_TRUE(patch);
   for (const auto& change : SummarizePatch(*patch).changes) EXPECT_EQ(change.methods, "quant");
+}
+
+// F32 to BF16, dequantized models, and all others between floats and what they are made from.
+TEST_F(IndependentDecoder, AppliesFloatsOfAnotherType) {
+  SyntheticModel base;
+  SyntheticModel target;
+  for (const TensorType from : NumericTypes()) {
+    for (const TensorType to : {TensorType::kF32, TensorType::kF16, TensorType::kBF16}) {
+      if (from == to) continue;
+      const std::string name =
+          std::string(TensorTypeName(from)) + "." + std::string(TensorTypeName(to));
+      base.tensors.push_back(MakeTensor(name, from, {256, 4}, 7));
+      SyntheticTensor tensor = MakeTensor(name, to, {256, 4}, 8);
+      tensor.bytes = FloatsOf(to, from, base.tensors.back().bytes);
+      for (size_t at = 0; at < tensor.bytes.size(); at += 100) tensor.bytes[at] ^= std::byte{1};
+      target.tensors.push_back(std::move(tensor));
+    }
+  }
+  ExpectSameResult(base, target, DeltaLevel::kDefault);
+  const auto patch = PatchReader::Open(dir_ / "p.sgdelta");
+  ASSERT_TRUE(patch);
+  for (const auto& change : SummarizePatch(*patch).changes) {
+    EXPECT_EQ(change.methods, "float");
+    EXPECT_LT(change.payload_bytes, change.target_bytes / 4) << change.name;
+  }
 }
 
 }  // namespace

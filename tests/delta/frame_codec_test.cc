@@ -11,6 +11,7 @@
 #include <random>
 
 #include "core/bytes.h"
+#include "delta/float_base.h"
 #include "delta/quant_codec.h"
 #include "delta/quant_group.h"
 
@@ -130,11 +131,63 @@ TEST_P(EveryType, GivesAlmostNothingForEqualBytes) {
 
 TEST_P(EveryType, PredictsATargetOfAnotherType) {
   const Bytes base = RandomBlocks(GetParam(), 8192, 9);
-  for (const auto target_type :
-       {TensorType::kQ4_K, TensorType::kQ8_0, TensorType::kIQ4_NL, TensorType::kBF16}) {
+  for (const auto target_type : NumericTypes()) {
     const Bytes target = RandomBlocks(target_type, 8192, 10);
     ExpectRoundTrip({target_type, GetParam()}, target, base, DeltaLevel::kDefault);
     ExpectRoundTrip({target_type, GetParam()}, target, base, DeltaLevel::kMax);
+  }
+}
+
+// A model that was converted or dequantized: nothing but the conversion's own rounding is left.
+TEST_P(EveryType, GivesAlmostNothingForTheFloatsThatItStandsFor) {
+  const Bytes base = RandomBlocks(GetParam(), 65536, 9);
+  for (const auto target_type : {TensorType::kF32, TensorType::kF16, TensorType::kBF16}) {
+    size_t payload_bytes = 0;
+    ExpectRoundTrip({target_type, GetParam()}, FloatsOf(target_type, GetParam(), base), base,
+                    DeltaLevel::kDefault, &payload_bytes);
+    EXPECT_LT(payload_bytes, 128u) << TensorTypeName(target_type);
+  }
+}
+
+uint32_t NearestF16(double value) {
+  int exponent = 0;
+  const double fraction = std::frexp(value, &exponent);
+  return NearestFloat(static_cast<int64_t>(std::ldexp(fraction, 60)), exponent - 60, 10, 5);
+}
+
+TEST(FloatBase, RoundsToTheNearestFloatAndTiesToEven) {
+  EXPECT_EQ(NearestF16(1.0), 0x3c00u);
+  EXPECT_EQ(NearestF16(-2.5), 0xc100u);
+  EXPECT_EQ(NearestF16(0), 0u);
+  EXPECT_EQ(NearestF16(1.0 + 1.0 / 2048), 0x3c00u);  // halfway: the even one is below
+  EXPECT_EQ(NearestF16(1.0 + 3.0 / 2048), 0x3c02u);  // and here above
+  EXPECT_EQ(NearestF16(2047.9), 0x6800u);            // a carry into the exponent
+  EXPECT_EQ(NearestF16(65504), 0x7bffu);             // the largest
+  EXPECT_EQ(NearestF16(65520), 0x7c00u);             // infinity
+  EXPECT_EQ(NearestF16(1e30), 0x7c00u);
+  EXPECT_EQ(NearestF16(std::ldexp(1.0, -24)), 1u);          // the smallest
+  EXPECT_EQ(NearestF16(std::ldexp(1.0, -25)), 0u);          // halfway to zero
+  EXPECT_EQ(NearestF16(std::ldexp(3.0, -25)), 2u);          // halfway between two subnormals
+  EXPECT_EQ(NearestF16(std::ldexp(1023.7, -24)), 0x0400u);  // a carry into the normal numbers
+  EXPECT_EQ(NearestF16(std::ldexp(1.0, -60)), 0u);
+}
+
+// Every float of the same type is itself, and BF16 the upper half of an F32.
+TEST(FloatBase, KeepsEveryFiniteFloatOfTheSameType) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    Bytes value(2);
+    StoreLe(value.data(), static_cast<uint16_t>(bits));
+    const bool f16_is_number = (bits & 0x7c00) != 0x7c00 && bits != 0x8000;
+    const bool bf16_is_number = (bits & 0x7f80) != 0x7f80 && bits != 0x8000;
+    if (f16_is_number) {
+      ASSERT_EQ(FloatsOf(TensorType::kF16, TensorType::kF16, value), value);
+    }
+    if (bf16_is_number) {
+      ASSERT_EQ(FloatsOf(TensorType::kBF16, TensorType::kBF16, value), value);
+      Bytes wide(4);
+      StoreLe(wide.data(), bits << 16);
+      ASSERT_EQ(FloatsOf(TensorType::kF32, TensorType::kBF16, value), wide);
+    }
   }
 }
 
