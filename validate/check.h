@@ -52,8 +52,8 @@ struct BudgetPoint {
   uint64_t pool_bytes = 0;
   double tokens_per_second = 0;
   double expected_tokens_per_second = 0;  // the machine's limit
-  double hit_ratio = 0;                   // pages that were there or on their way when needed
-  double bytes_per_token = 0;             // read
+  double hit_ratio = 0;        // of the pages that were needed, those that were in memory
+  double bytes_per_token = 0;  // read
 };
 
 struct Outcome {

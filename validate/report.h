@@ -14,6 +14,7 @@ namespace gguf_shard {
 
 nlohmann::ordered_json ReportJson(const ValidationReport& report);
 std::string ReportJunit(const ValidationReport& report);
+std::string ReportHtml(const ValidationReport& report);
 
 enum class ReportFormat : uint8_t { kJson, kHtml, kJunit };
 // By the end of the name: .json, .html, .xml; kInvalidArgument for others.

@@ -106,9 +106,10 @@ Json ReportJson(const ValidationReport& report) {
 Result<ReportFormat> ReportFormatOf(const std::filesystem::path& path) {
   const std::string ending = path.extension().string();
   if (ending == ".json") return ReportFormat::kJson;
+  if (ending == ".html") return ReportFormat::kHtml;
   if (ending == ".xml") return ReportFormat::kJunit;
   return Fail(Error(ErrorCode::kInvalidArgument, "no report has this ending")
-                  .Expected(".json or .xml")
+                  .Expected(".json, .html or .xml")
                   .Found(path.filename().string()));
 }
 
@@ -117,6 +118,7 @@ Result<void> WriteReport(const ValidationReport& report, const std::filesystem::
   const auto replace = Json::error_handler_t::replace;
   std::string text;
   if (format == ReportFormat::kJson) text = ReportJson(report).dump(2, ' ', false, replace) + "\n";
+  if (format == ReportFormat::kHtml) text = ReportHtml(report);
   if (format == ReportFormat::kJunit) text = ReportJunit(report);
   return WriteWholeFile(path, text, Overwrite::kAllow);
 }

@@ -20,8 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kSampleBytes = uint64_t{2} << 20;
-constexpr uint64_t kTensorBytes = uint64_t{96} << 10;
+// Of each tensor at most this part of the sample.
+constexpr uint64_t kTensorPart = 20;
 constexpr uint64_t kPerKind = 6;  // tensors of one type and number of dimensions
 
 struct SampleTensor {
@@ -32,22 +32,22 @@ struct SampleTensor {
 };
 
 // As many whole rows from the front as fit: rows are contiguous in the source.
-std::vector<uint64_t> CutShape(const ViewTensor& tensor) {
+std::vector<uint64_t> CutShape(const ViewTensor& tensor, uint64_t most_bytes) {
   uint64_t rows = 1;
   for (size_t i = 1; i < tensor.shape.size(); ++i) rows *= tensor.shape[i];
-  if (tensor.byte_size <= kTensorBytes || rows <= 1) return tensor.shape;
+  if (tensor.byte_size <= most_bytes || rows <= 1) return tensor.shape;
   const uint64_t row_bytes = tensor.byte_size / rows;
-  return {tensor.shape[0], std::clamp<uint64_t>(kTensorBytes / row_bytes, 1, rows)};
+  return {tensor.shape[0], std::clamp<uint64_t>(most_bytes / row_bytes, 1, rows)};
 }
 
-Result<std::vector<SampleTensor>> CutTensors(const ModelView& view) {
+Result<std::vector<SampleTensor>> CutTensors(const ModelView& view, uint64_t size_bytes) {
   std::map<std::tuple<TensorType, size_t>, uint64_t> taken;
   std::vector<SampleTensor> tensors;
   uint64_t sum_bytes = 0;
-  for (uint32_t i = 0; i < view.tensors().size() && sum_bytes < kSampleBytes; ++i) {
+  for (uint32_t i = 0; i < view.tensors().size() && sum_bytes < size_bytes; ++i) {
     const ViewTensor& tensor = view.tensors()[i];
     if (tensor.byte_size == 0 || ++taken[{tensor.type, tensor.shape.size()}] > kPerKind) continue;
-    std::vector<uint64_t> shape = CutShape(tensor);
+    std::vector<uint64_t> shape = CutShape(tensor, size_bytes / kTensorPart);
     uint64_t weights = 1;
     for (const uint64_t extent : tensor.shape) weights *= extent;
     uint64_t cut_weights = 1;
@@ -109,10 +109,11 @@ Result<void> MakePatch(const fs::path& base, const fs::path& target, const fs::p
 
 }  // namespace
 
-Result<SampleModel> MakeSampleModel(const CoreFile& core, const fs::path& folder, uint64_t seed) {
+Result<SampleModel> MakeSampleModel(const CoreFile& core, const fs::path& folder, uint64_t seed,
+                                    uint64_t size_bytes) {
   GS_ASSIGN(const CoreFile buffered, CoreFile::Open(core.map_path()));
   GS_ASSIGN(const auto view, ViewCore(buffered));
-  GS_ASSIGN(std::vector<SampleTensor> tensors, CutTensors(*view));
+  GS_ASSIGN(std::vector<SampleTensor> tensors, CutTensors(*view, size_bytes));
   SampleModel sample;
   sample.base_gguf = folder / "base.gguf";
   sample.target_gguf = folder / "target.gguf";

@@ -21,8 +21,11 @@ struct SampleModel {
   std::string description;             // "23 tensors, 4.1 MiB of 4.6 GiB"
 };
 
-// `folder` is empty and stays as long as the sample is used.
+inline constexpr uint64_t kSampleBytes = uint64_t{2} << 20;
+
+// `folder` is empty and stays as long as the sample is used. About `size_bytes`, or the whole model
+// when it has less.
 Result<SampleModel> MakeSampleModel(const CoreFile& core, const std::filesystem::path& folder,
-                                    uint64_t seed);
+                                    uint64_t seed, uint64_t size_bytes = kSampleBytes);
 
 }  // namespace gguf_shard

@@ -61,6 +61,9 @@ Result<std::vector<Check>> ChosenChecks(const std::string& only) {
                   .Found(only));
 }
 
+// Of the weights, in memory: what the report's map of pages shows.
+constexpr double kShownShare = 0.5;
+
 // What can be said about the model without checking it. Damage is the first check's to report.
 Result<void> DescribeModel(ValidationContext& context, ValidationReport& report) {
   const auto core = context.core();
@@ -69,6 +72,9 @@ Result<void> DescribeModel(ValidationContext& context, ValidationReport& report)
   report.map = (*core)->map();
   report.core_path = (*core)->file().path().string();
   report.core_bytes = (*core)->file().size_bytes();
+  if (auto residency = MapResidency(report.options.map_path, kShownShare)) {
+    report.residency = std::move(*residency);
+  }
   return {};
 }
 

@@ -16,6 +16,7 @@
 #include "core/progress.h"
 #include "validate/check.h"
 #include "validate/context.h"
+#include "validate/residency_map.h"
 
 namespace gguf_shard {
 
@@ -40,6 +41,7 @@ struct ValidationReport {
   std::string core_path;
   std::optional<CoreMap> map;  // nothing when the map cannot be read
   uint64_t core_bytes = 0;
+  ResidencyMap residency;  // empty when the model cannot be run
   std::vector<CheckResult> results;
   Verdict verdict = Verdict::kHeld;
   std::string advice;  // what to do; empty when there is nothing to do

@@ -194,6 +194,46 @@ TEST(ValidationReports, JunitCountsFailuresAndEscapes) {
   EXPECT_THAT(xml, HasSubstr("a &lt; b &amp; &quot;c&quot;"));
 }
 
+// Whatever the names in a model, the page refers to nothing outside and runs nothing.
+TEST_F(ValidationTest, TheHtmlReportIsOnePageByItself) {
+  ChangeCore(map_.core.data_offset + 50 * kPageBytes, "damage");
+  ValidationReport report = Validate("core");
+  report.map->tensors[0].name = "<script>alert(1)</script>";
+  const std::string html = ReportHtml(report);
+  EXPECT_THAT(html, HasSubstr("<h1>Damaged.</h1>"));
+  EXPECT_THAT(html, HasSubstr("class=\"damage\""));
+  EXPECT_THAT(html, HasSubstr("pages 50 to 50"));
+  EXPECT_THAT(html, HasSubstr("layer 3</text>"));
+  EXPECT_THAT(html, HasSubstr("&lt;script&gt;"));
+  for (const char* outside : {"<script", "http:", "https:", "<link", "<img", "@import", "url("}) {
+    EXPECT_EQ(html.find(outside), std::string::npos) << outside;
+  }
+}
+
+TEST_F(ValidationTest, ThroughputIsMeasuredWithItsLimits) {
+  const ValidationReport report = Validate("throughput");
+  ExpectAllHeld(report);
+  for (const CheckResult& result : report.results) {
+    for (const Measurement& one : result.outcome.measurements) {
+      EXPECT_GT(one.value, 0) << result.name << ", " << one.name;
+    }
+  }
+  const auto& budgets = Find(report, "throughput.tokens").outcome.budgets;
+  ASSERT_EQ(budgets.size(), 5u);
+  EXPECT_EQ(budgets.back().hit_ratio, 1);
+  EXPECT_EQ(budgets.back().bytes_per_token, 0);
+  EXPECT_GT(budgets.front().bytes_per_token, budgets[2].bytes_per_token);
+  const std::string html = ReportHtml(report);
+  EXPECT_THAT(html, HasSubstr("<polyline class=\"line measured\""));
+}
+
+TEST(ValidationReports, EachEndingHasItsFormat) {
+  EXPECT_EQ(ReportFormatOf("a/b.json").value(), ReportFormat::kJson);
+  EXPECT_EQ(ReportFormatOf("b.html").value(), ReportFormat::kHtml);
+  EXPECT_EQ(ReportFormatOf("b.junit.xml").value(), ReportFormat::kJunit);
+  EXPECT_EQ(ReportFormatOf("b.txt").error().code(), ErrorCode::kInvalidArgument);
+}
+
 TEST(ValidationReports, TextIsMadeSafeForMarkup) {
   EXPECT_EQ(Escaped("<a href='x'>"), "&lt;a href='x'&gt;");
   EXPECT_EQ(Escaped("Caf\xC3\xA9 \xF0\x9F\x90\xA2"), "Caf\xC3\xA9 \xF0\x9F\x90\xA2");
