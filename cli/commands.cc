@@ -11,6 +11,7 @@ void AddCommands(CLI::App& app, CommandLine& line) {
   AddRunCommand(app, line);
   AddPlanCommand(app, line);
   AddSimulateCommand(app, line);
+  AddDevicesCommand(app, line);
   AddTokenizeCommand(app, line);
   AddLogitsCommand(app, line);
   AddPerplexityCommand(app, line);

@@ -41,6 +41,7 @@ void AddLogitsCommand(CLI::App& app, CommandLine& line);
 void AddPerplexityCommand(CLI::App& app, CommandLine& line);
 void AddPlanCommand(CLI::App& app, CommandLine& line);
 void AddSimulateCommand(CLI::App& app, CommandLine& line);
+void AddDevicesCommand(CLI::App& app, CommandLine& line);
 void AddDeltaCommand(CLI::App& app, CommandLine& line);
 
 // Adds every subcommand to the program, in the order in which the help lists them.

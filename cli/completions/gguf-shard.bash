@@ -16,7 +16,7 @@ _gguf_shard() {
   COMPREPLY=()
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case "${command:+$command }$word" in
-    "shard"|"unshard"|"verify"|"validate"|"inspect"|"run"|"plan"|"simulate"|"tokenize"|"logits"|"perplexity"|"delta"|"delta create"|"delta apply"|"delta undo"|"delta inspect"|"delta verify"|"delta merge") command="${command:+$command }$word" ;;
+    "shard"|"unshard"|"verify"|"validate"|"inspect"|"run"|"plan"|"simulate"|"devices"|"tokenize"|"logits"|"perplexity"|"delta"|"delta create"|"delta apply"|"delta undo"|"delta inspect"|"delta verify"|"delta merge") command="${command:+$command }$word" ;;
     esac
   done
   case "$command:$prev" in
@@ -127,7 +127,7 @@ _gguf_shard() {
     "delta merge:--threads") return ;;
   esac
   case "$command" in
-    "") words="shard unshard verify validate inspect run plan simulate tokenize logits perplexity delta -h --help --version" ;;
+    "") words="shard unshard verify validate inspect run plan simulate devices tokenize logits perplexity delta -h --help --version" ;;
     "shard") words="-h --help -o --output --name --layout --prefetch-distance --core-id -f --force --json -q --quiet" ;;
     "unshard") words="-h --help -o --output -f --force --json -q --quiet" ;;
     "verify") words="-h --help --fast --full --json --repair --source --from --patch -q --quiet" ;;
@@ -136,6 +136,7 @@ _gguf_shard() {
     "run") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io -p --prompt -n --tokens --temp --top-k --top-p --min-p --repeat-penalty --repeat-window --seed --echo --stats --compare --trace -q --quiet" ;;
     "plan") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io --json" ;;
     "simulate") words="-h --help --budget --policy --html --svg --json" ;;
+    "devices") words="-h --help --json" ;;
     "tokenize") words="-h --help --no-bos --no-special -p --prompt --file" ;;
     "logits") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io --greedy --top --json -p --prompt --tokens" ;;
     "perplexity") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io --file --windows --json -q --quiet" ;;

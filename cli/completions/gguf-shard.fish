@@ -8,6 +8,7 @@ complete -c gguf-shard -n __fish_use_subcommand -a inspect -d 'Show a GGUF, a co
 complete -c gguf-shard -n __fish_use_subcommand -a run -d 'Continue a text, streaming the model\'s pages'
 complete -c gguf-shard -n __fish_use_subcommand -a plan -d 'Measure this machine and say what speed to expect for which memory budget'
 complete -c gguf-shard -n __fish_use_subcommand -a simulate -d 'Replay a recorded run under other cache policies and memory sizes'
+complete -c gguf-shard -n __fish_use_subcommand -a devices -d 'List Vulkan devices: type, memory, features, and why one is refused'
 complete -c gguf-shard -n __fish_use_subcommand -a tokenize -d 'Print the token ids of texts, a line for each'
 complete -c gguf-shard -n __fish_use_subcommand -a logits -d 'Print log-probabilities for each position of a text'
 complete -c gguf-shard -n __fish_use_subcommand -a perplexity -d 'Measure how well a model predicts a text'
@@ -107,6 +108,8 @@ complete -c gguf-shard -n '__fish_seen_subcommand_from simulate' -l html -r -F -
 complete -c gguf-shard -n '__fish_seen_subcommand_from simulate' -l svg -r -F -d 'Write the plot to this file'
 complete -c gguf-shard -n '__fish_seen_subcommand_from simulate' -l json -d 'Print JSON'
 complete -c gguf-shard -n '__fish_seen_subcommand_from simulate' -F
+complete -c gguf-shard -n '__fish_seen_subcommand_from devices' -s h -l help -d 'Print this help message and exit'
+complete -c gguf-shard -n '__fish_seen_subcommand_from devices' -l json -d 'Print JSON'
 complete -c gguf-shard -n '__fish_seen_subcommand_from tokenize' -s h -l help -d 'Print this help message and exit'
 complete -c gguf-shard -n '__fish_seen_subcommand_from tokenize' -l no-bos -d 'Do not add BOS or EOS'
 complete -c gguf-shard -n '__fish_seen_subcommand_from tokenize' -l no-special -d 'Take control tokens written in the text as ordinary text'
