@@ -1,45 +1,62 @@
-// The peer of bench/stream_bench.sh: the engine of the npm package node-llama-cpp, on two processors.
+// Another engine, for bench/stream_bench.sh to compare with: llama.cpp through the node-llama-cpp
+// package. Never a dependency: whoever measures installs it, in any folder.
 //
-//   mkdir peer && cd peer && npm install node-llama-cpp && cp BENCH/peer/node_llama_cpp.mjs .
-//   bench/stream_bench.sh BUILD_DIR WORK_DIR --peer "node peer/node_llama_cpp.mjs"
+//   npm install --ignore-scripts node-llama-cpp
+//   NODE_MODULES=FOLDER/node_modules bench/stream_bench.sh ... \
+//     --peer "node bench/peer/node_llama_cpp.mjs"
 //
-// Arguments: MODEL.gguf TOKENS PROMPT_TOKENS. Prints {"tokens_per_second": ..., "prompt_tokens_per_second": ...}
-// of greedy decoding after a short prompt, and of a prompt of so many tokens when that is above 0. The model is
-// mapped, as the engine does by default. Measured only: the project never depends on it.
-import os from "node:os";
+//   node node_llama_cpp.mjs MODEL.gguf TOKENS PROMPT_TOKENS
+//
+// Prints {"tokens_per_second": ..., "prompt_tokens_per_second": ...}: the first when TOKENS > 1, the
+// second when PROMPT_TOKENS > 0. The file is mapped, as that engine does by default; THREADS threads
+// (default 2). The first token is left out of the rate: it waits for the model to be read.
+import path from "node:path";
 import process from "node:process";
-import { getLlama, LlamaLogLevel } from "node-llama-cpp";
+import { pathToFileURL } from "node:url";
 
-const [model_path, token_text, prompt_text] = process.argv.slice(2);
-const token_count = Number(token_text);
-const prompt_count = Number(prompt_text ?? 0);
-const threads = os.availableParallelism();
+const [modelPath, tokenText, promptText] = process.argv.slice(2);
+const tokens = Number(tokenText);
+const promptTokens = Number(promptText);
+const threads = Number(process.env.THREADS ?? 2);
+const entry = process.env.NODE_MODULES
+  ? pathToFileURL(path.join(process.env.NODE_MODULES, "node-llama-cpp/dist/index.js")).href
+  : "node-llama-cpp";
+const { getLlama, LlamaLogLevel } = await import(entry);
 
-const llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error, maxThreads: threads });
-const model = await llama.loadModel({ modelPath: model_path, useMmap: true, gpuLayers: 0 });
-const context = await model.createContext({
-  contextSize: Math.max(512, prompt_count + token_count + 16), batchSize: 512, sequences: 1, threads,
+const llama = await getLlama({
+  gpu: false,
+  build: "never",
+  maxThreads: threads,
+  logLevel: LlamaLogLevel.disabled,
 });
-const sequence = context.getSequence();
-const words = model.tokenize("the dog and a cat saw that all of it was not in his old red house but on her big hat ");
-const seconds = () => Number(process.hrtime.bigint()) / 1e9;
-
+const model = await llama.loadModel({ modelPath, gpuLayers: 0, useMmap: true });
+const contextSize = Math.max(512, tokens + promptTokens + 16);
+const context = await model.createContext({ contextSize, batchSize: 512, threads });
 const rates = {};
-if (prompt_count > 0) {
-  const prompt = Array.from({ length: prompt_count }, (_, i) => words[i % words.length]);
-  await sequence.evaluateWithoutGeneratingNewTokens(words.slice(0, 4));  // pages in, threads awake
-  await sequence.clearHistory();
-  const start = seconds();
-  await sequence.evaluateWithoutGeneratingNewTokens(prompt);
-  rates.prompt_tokens_per_second = prompt_count / (seconds() - start);
-  await sequence.clearHistory();
+
+// Any tokens do: speed does not depend on which.
+const filler = (count) => Array.from({ length: count }, (_, i) => 300 + ((i * 37) % 1000));
+const secondsSince = (start) => Number(process.hrtime.bigint() - start) / 1e9;
+
+if (promptTokens > 0) {
+  const sequence = context.getSequence();
+  await sequence.evaluateWithoutGeneratingNewTokens(filler(8)); // the model is in memory now
+  const start = process.hrtime.bigint();
+  await sequence.evaluateWithoutGeneratingNewTokens(filler(promptTokens));
+  rates.prompt_tokens_per_second = promptTokens / secondsSince(start);
+  sequence.dispose();
 }
-let generated = 0;
-let start = 0;
-for await (const _ of sequence.evaluate(model.tokenize("Once upon a time"), { temperature: 0, yieldEogToken: true })) {
-  if (generated === 0) start = seconds();  // the first token comes with the prompt
-  if (++generated > token_count) break;
+if (tokens > 1) {
+  const sequence = context.getSequence();
+  let start;
+  let made = 0;
+  for await (const token of sequence.evaluate(filler(4), { temperature: 0, yieldEogToken: true })) {
+    void token;
+    if (made++ === 0) start = process.hrtime.bigint();
+    if (made > tokens) break;
+  }
+  rates.tokens_per_second = (made - 1) / secondsSince(start);
+  sequence.dispose();
 }
-rates.tokens_per_second = (generated - 1) / (seconds() - start);
 console.log(JSON.stringify(rates));
 process.exit(0);
