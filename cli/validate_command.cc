@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/format.h"
 #include "cli/json_output.h"
+#include "cli/model_path.h"
 #include "cli/progress.h"
 #include "gpu/pipeline_cache.h"
 #include "validate/report.h"
@@ -113,6 +114,7 @@ ExitCode ExitCodeOf(Verdict verdict) {
 
 Result<ExitCode> RunValidate(const ValidateArguments& arguments) {
   GS_ASSIGN(const ValidationOptions options, MakeOptions(arguments));
+  GS_TRY(RecoverModel(arguments.map));
   const auto progress = MakeProgress(arguments.quiet);
   GS_ASSIGN(const ValidationReport report, RunValidation(options, *progress));
   for (const std::string& path : arguments.reports) GS_TRY(WriteReport(report, path));

@@ -12,6 +12,7 @@ namespace {
 constexpr size_t kLargeHeaderBytes = size_t{2} << 20;
 constexpr int kHeaderZstdLevel = 19;
 constexpr int kLargeHeaderZstdLevel = 9;
+constexpr size_t kMaxBuffers = 16;
 
 }  // namespace
 
@@ -28,7 +29,7 @@ Result<uint32_t> FrameBuilder::Add(const FrameTypes& types, std::span<const std:
     GS_TRY(Dispatch(std::move(full)));
   }
   if (place == open_.end()) {
-    open_.push_back({next_number_++, types, {}, {}});
+    open_.push_back({next_number_++, types, TakeBuffer(), TakeBuffer()});
     place = open_.end() - 1;
   }
   place->target.insert(place->target.end(), target.begin(), target.end());
@@ -65,8 +66,26 @@ Result<void> FrameBuilder::Dispatch(OpenFrame frame) {
     entry.target_bytes = static_cast<uint32_t>(shared->target.size());
     entry.method = encoded.method;
     entry.types = shared->types;
+    KeepBuffer(std::move(shared->target));
+    KeepBuffer(std::move(shared->base));
     return writer_.AddFrame(shared->number, sequence, entry, std::move(encoded.payload));
   });
+}
+
+std::vector<std::byte> FrameBuilder::TakeBuffer() {
+  const std::lock_guard lock(mutex_);
+  if (buffers_.empty()) return {};
+  std::vector<std::byte> buffer = std::move(buffers_.back());
+  buffers_.pop_back();
+  return buffer;
+}
+
+void FrameBuilder::KeepBuffer(std::vector<std::byte> buffer) {
+  buffer.clear();
+  const std::lock_guard lock(mutex_);
+  if (buffers_.size() < kMaxBuffers && buffer.capacity() <= 2 * kFrameBytes) {
+    buffers_.push_back(std::move(buffer));
+  }
 }
 
 Result<void> FrameBuilder::Flush() {

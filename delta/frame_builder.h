@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -43,12 +44,17 @@ class FrameBuilder {
     std::vector<std::byte> base;
   };
   Result<void> Dispatch(OpenFrame frame);
+  // Buffers of frames that were written serve again: fresh memory costs as much as filling it.
+  std::vector<std::byte> TakeBuffer();
+  void KeepBuffer(std::vector<std::byte> buffer);
 
   PatchWriter& writer_;
   DeltaLevel level_;
   uint32_t next_number_ = 0;
   uint64_t next_sequence_ = 0;
   std::vector<OpenFrame> open_;
+  std::mutex mutex_;
+  std::vector<std::vector<std::byte>> buffers_;  // guarded by mutex_
   TaskGroup tasks_;
 };
 

@@ -208,6 +208,28 @@ TEST_F(CorePatch, InPlaceIsRefusedForAnotherBaseBeforeAnythingIsWritten) {
   EXPECT_EQ(ReadAll(dir_ / "other" / "core.gguf"), core);
 }
 
+// The core's own header would get another page: every page of the file would move.
+TEST_F(CorePatch, InPlaceIsRefusedForAHeaderOfAnotherSizeBeforeAnythingIsWritten) {
+  SyntheticModel model = MakeModel(75);
+  WriteModel(model, dir_ / "base.gguf");
+  for (int i = 0; i < 100; ++i) {
+    model.tensors.push_back(
+        MakeTensor("added.with.a.long.name." + std::to_string(i), TensorType::kQ8_0, {32, 1}, 5));
+  }
+  WriteModel(model, dir_ / "target.gguf");
+  Shard(dir_ / "base.gguf", dir_ / "base");
+  Create(dir_ / "base.gguf", dir_ / "target.gguf", dir_ / "p.sgdelta");
+  const std::string core = ReadAll(dir_ / "base" / "core.gguf");
+  const auto applied = ApplyHere(dir_ / "base", dir_ / "p.sgdelta");
+  ASSERT_FALSE(applied);
+  EXPECT_EQ(applied.error().code(), ErrorCode::kUnsupported);
+  EXPECT_THAT(applied.error().sentence(), testing::HasSubstr("apply with -o instead"));
+  EXPECT_EQ(ReadAll(dir_ / "base" / "core.gguf"), core);
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir_ / "base"), fs::directory_iterator()), 2);
+  ASSERT_TRUE(ApplyNew(dir_ / "base", dir_ / "p.sgdelta", dir_ / "out"));
+  ExpectCoreHolds(dir_ / "out", dir_ / "target.gguf");
+}
+
 TEST_F(CorePatch, AGgufIsPatchedInPlaceAndUndone) {
   MakePair(80);
   const std::string base = ReadAll(dir_ / "base.gguf");
