@@ -288,8 +288,8 @@ void AttendToPositions(benchmark::State& state, KvType type, KernelIsa isa) {
 }
 
 void RegisterAll() {
-  for (const KernelIsa isa :
-       {KernelIsa::kAmx, KernelIsa::kAvx512Vnni, KernelIsa::kAvx2, KernelIsa::kPortable}) {
+  for (const KernelIsa isa : {KernelIsa::kAmx, KernelIsa::kAvx512Vnni, KernelIsa::kAvx2,
+                              KernelIsa::kNeon, KernelIsa::kPortable}) {
     if (!KernelIsaIsSupported(isa)) continue;
     for (const TensorType type : kMatMulTypes) {
       const std::string suffix =
@@ -313,7 +313,8 @@ void RegisterAll() {
     benchmark::RegisterBenchmark(("pack/" + name).c_str(), Pack, type, false);
     benchmark::RegisterBenchmark(("unpack/" + name).c_str(), Pack, type, true);
   }
-  for (const KernelIsa isa : {KernelIsa::kAvx512Vnni, KernelIsa::kAvx2, KernelIsa::kPortable}) {
+  for (const KernelIsa isa :
+       {KernelIsa::kAvx512Vnni, KernelIsa::kAvx2, KernelIsa::kNeon, KernelIsa::kPortable}) {
     if (!KernelIsaIsSupported(isa)) continue;
     for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
       const std::string name =

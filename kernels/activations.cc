@@ -26,6 +26,9 @@ QuantizeKernel ChooseQuantizeKernel() {
       return avx512::QuantizeGroups;
     case KernelIsa::kAvx2:
       return avx2::QuantizeGroups;
+#elif defined(__aarch64__)
+    case KernelIsa::kNeon:
+      return neon::QuantizeGroups;
 #endif
     default:
       return portable::QuantizeGroups;

@@ -21,6 +21,14 @@ bool HasF16c() {
 }
 #endif
 
+constexpr bool HasNeon() {
+#if defined(__aarch64__)
+  return true;  // every such processor does
+#else
+  return false;
+#endif
+}
+
 bool HasAvx2() {
 #if defined(__x86_64__)
   // The compiler's runtime also asks the operating system whether it saves the wide registers.
@@ -69,8 +77,8 @@ bool HasAmx() {
 std::optional<KernelIsa> IsaFromEnvironment() {
   const char* text = std::getenv("GGUF_SHARD_ISA");
   if (text == nullptr) return std::nullopt;
-  for (const auto isa :
-       {KernelIsa::kPortable, KernelIsa::kAvx2, KernelIsa::kAvx512Vnni, KernelIsa::kAmx}) {
+  for (const auto isa : {KernelIsa::kPortable, KernelIsa::kNeon, KernelIsa::kAvx2,
+                         KernelIsa::kAvx512Vnni, KernelIsa::kAmx}) {
     if (KernelIsaName(isa) == text) return isa;
   }
   return std::nullopt;
@@ -81,7 +89,8 @@ KernelIsa Detect() {
   if (wished && KernelIsaIsSupported(*wished)) return *wished;
   if (HasAmx()) return KernelIsa::kAmx;
   if (HasAvx512Vnni()) return KernelIsa::kAvx512Vnni;
-  return HasAvx2() ? KernelIsa::kAvx2 : KernelIsa::kPortable;
+  if (HasAvx2()) return KernelIsa::kAvx2;
+  return HasNeon() ? KernelIsa::kNeon : KernelIsa::kPortable;
 }
 
 }  // namespace
@@ -90,6 +99,8 @@ std::string_view KernelIsaName(KernelIsa isa) {
   switch (isa) {
     case KernelIsa::kPortable:
       return "portable";
+    case KernelIsa::kNeon:
+      return "neon";
     case KernelIsa::kAvx2:
       return "avx2";
     case KernelIsa::kAvx512Vnni:
@@ -104,6 +115,8 @@ bool KernelIsaIsSupported(KernelIsa isa) {
   switch (isa) {
     case KernelIsa::kPortable:
       return true;
+    case KernelIsa::kNeon:
+      return HasNeon();
     case KernelIsa::kAvx2:
       return HasAvx2();
     case KernelIsa::kAvx512Vnni:

@@ -27,6 +27,13 @@ MatMulKernel PortableKernel(TensorType type) {
   return FirstOf(type, FloatKernel, Block32Kernel, Block256Kernel, Sub16Kernel);
 }
 
+#if defined(__aarch64__)
+MatMulKernel NeonKernel(TensorType type) {
+  using namespace neon;
+  return FirstOf(type, FloatKernel, Block32Kernel, Block256Kernel, Sub16Kernel);
+}
+#endif
+
 #if defined(__x86_64__)
 MatMulKernel Avx2Kernel(TensorType type) {
   using namespace avx2;
@@ -48,11 +55,14 @@ MatMulKernel KernelOf(KernelIsa isa, TensorType type) {
 #if defined(__x86_64__)
   if (isa == KernelIsa::kAvx512Vnni || isa == KernelIsa::kAmx) return Avx512Kernel(type);
   if (isa == KernelIsa::kAvx2) return Avx2Kernel(type);
+#elif defined(__aarch64__)
+  if (isa == KernelIsa::kNeon) return NeonKernel(type);
 #endif
   GS_CHECK(isa == KernelIsa::kPortable);
   return PortableKernel(type);
 }
 
+#if defined(__x86_64__)
 // How many tokens, from the first, go through tile registers: these take 16 at a time, and are
 // worth their while from about 11 on.
 size_t TileTokens(KernelIsa isa, size_t token_count) {
@@ -62,6 +72,7 @@ size_t TileTokens(KernelIsa isa, size_t token_count) {
   const size_t rest = token_count % kTokensOfTile;
   return rest < kWorthATile ? token_count - rest : token_count;
 }
+#endif
 
 void Run(MatMulKernel kernel, MatMulTask task, size_t first_token, size_t token_count) {
   if (token_count == 0) return;

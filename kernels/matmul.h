@@ -4,9 +4,9 @@
 // The result of an output value depends only on the weights and on its own token: every row is
 // summed over its columns in one fixed order by one thread, so results are bit-identical whatever
 // the number of threads, the batch size, and the place of the pages. Implementations: ref (scalar
-// oracle on dequantized weights, for tests), portable, AVX2+FMA, AVX-512 VNNI, and AMX for batches
-// where AVX-512 serves the rest, with the same bits; chosen once at run time. Thread-safety: all
-// functions may run on many threads over disjoint outputs.
+// oracle on dequantized weights, for tests), portable, NEON, AVX2+FMA, AVX-512 VNNI, and AMX for
+// batches where AVX-512 serves the rest, with the same bits; chosen once at run time.
+// Thread-safety: all functions may run on many threads over disjoint outputs.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +18,11 @@
 
 namespace gguf_shard {
 
-enum class KernelIsa : uint8_t { kPortable, kAvx2, kAvx512Vnni, kAmx };
+enum class KernelIsa : uint8_t { kPortable, kNeon, kAvx2, kAvx512Vnni, kAmx };
 std::string_view KernelIsaName(KernelIsa isa);
 // The best that this processor has; the environment variable
-// GGUF_SHARD_ISA=portable|avx2|avx512|amx lowers it (a value the processor lacks, or an unknown
-// one, is ignored).
+// GGUF_SHARD_ISA=portable|neon|avx2|avx512|amx lowers it (a value the processor lacks, or an
+// unknown one, is ignored).
 KernelIsa DetectKernelIsa();
 // Linux lends tile registers on request: asking about kAmx makes the request, once.
 bool KernelIsaIsSupported(KernelIsa isa);

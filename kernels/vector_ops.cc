@@ -16,6 +16,8 @@ const VectorKernels& KernelsOf(KernelIsa isa) {
 #if defined(__x86_64__)
   if (isa == KernelIsa::kAvx512Vnni || isa == KernelIsa::kAmx) return avx512::kVectorKernels;
   if (isa == KernelIsa::kAvx2) return avx2::kVectorKernels;
+#elif defined(__aarch64__)
+  if (isa == KernelIsa::kNeon) return neon::kVectorKernels;
 #endif
   GS_CHECK(isa == KernelIsa::kPortable);
   return portable::kVectorKernels;

@@ -49,6 +49,7 @@ using MatMulKernel = void (*)(const MatMulTask& task);
   MatMulKernel Sub16Kernel(TensorType type);    \
   }
 GS_DECLARE_MATMUL_KERNELS(portable)
+GS_DECLARE_MATMUL_KERNELS(neon)
 GS_DECLARE_MATMUL_KERNELS(avx2)
 GS_DECLARE_MATMUL_KERNELS(avx512)
 GS_DECLARE_MATMUL_KERNELS(amx)  // batches of quantized types alone: no FloatKernel

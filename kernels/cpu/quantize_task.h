@@ -16,6 +16,10 @@ namespace portable {
 void QuantizeGroups(const float* values, size_t group_count, ActivationGroup* groups,
                     ActivationFactors* factors);
 }
+namespace neon {
+void QuantizeGroups(const float* values, size_t group_count, ActivationGroup* groups,
+                    ActivationFactors* factors);
+}
 namespace avx2 {
 void QuantizeGroups(const float* values, size_t group_count, ActivationGroup* groups,
                     ActivationFactors* factors);

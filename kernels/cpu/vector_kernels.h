@@ -34,6 +34,9 @@ struct VectorKernels {
 namespace portable {
 extern const VectorKernels kVectorKernels;
 }
+namespace neon {
+extern const VectorKernels kVectorKernels;
+}
 namespace avx2 {
 extern const VectorKernels kVectorKernels;
 }

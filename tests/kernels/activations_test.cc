@@ -126,6 +126,8 @@ TEST(QuantizeKernelsTest, AllInstructionSetsGiveTheSameBits) {
 #if defined(__x86_64__)
   if (KernelIsaIsSupported(KernelIsa::kAvx2)) check(avx2::QuantizeGroups);
   if (KernelIsaIsSupported(KernelIsa::kAvx512Vnni)) check(avx512::QuantizeGroups);
+#elif defined(__aarch64__)
+  check(neon::QuantizeGroups);
 #endif
   check(portable::QuantizeGroups);
 }

@@ -203,7 +203,7 @@ TEST_P(AttendTest, AFaultInAQueryShowsInItsResultAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, AttendTest,
-                         testing::Values(KernelIsa::kPortable, KernelIsa::kAvx2,
+                         testing::Values(KernelIsa::kPortable, KernelIsa::kNeon, KernelIsa::kAvx2,
                                          KernelIsa::kAvx512Vnni),
                          [](const testing::TestParamInfo<KernelIsa>& parameters) {
                            return std::string(KernelIsaName(parameters.param));

@@ -250,7 +250,7 @@ TEST_P(VectorOpsTest, F16RowsReadEveryFiniteHalfExactly) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, VectorOpsTest,
-                         testing::Values(KernelIsa::kPortable, KernelIsa::kAvx2,
+                         testing::Values(KernelIsa::kPortable, KernelIsa::kNeon, KernelIsa::kAvx2,
                                          KernelIsa::kAvx512Vnni, KernelIsa::kAmx),
                          [](const testing::TestParamInfo<KernelIsa>& parameters) {
                            return std::string(KernelIsaName(parameters.param));
