@@ -93,9 +93,11 @@ struct VulkanAtlasStats {
   double swap_p50_seconds = 0;
   double swap_p99_seconds = 0;
   uint64_t waves = 0;
-  uint64_t device_bytes = 0;                        // allocated by the atlas
-  uint64_t peak_device_bytes = 0;                   // of the whole device object
-  uint64_t driver_reported_bytes = 0;               // 0 where the driver cannot say
+  uint64_t device_bytes = 0;       // allocated by the atlas
+  uint64_t peak_device_bytes = 0;  // of the whole device object
+  // The most that the driver was seen to report for this process, after Open and at each Stats; 0
+  // where it cannot say.
+  uint64_t driver_reported_bytes = 0;
   TransferMethod transfer = TransferMethod::kAuto;  // the one in use
 };
 

@@ -34,6 +34,7 @@ Result<void> VulkanDeviceAtlas::Start() {
   loader_.emplace(std::move(loader));
   totals_.device_bytes =
       parts_.slots.counted_bytes() + parts_.table.counted_bytes() + loader_->counted_bytes();
+  MostDriverBytes();
   try {
     reaper_ = std::thread([this] { ReapLoop(); });
     for (uint32_t lane = 0; lane < parts_.options.io_threads; ++lane) {
@@ -390,6 +391,14 @@ uint64_t VulkanDeviceAtlas::AddressOf(uint32_t run_index, uint32_t page_of_run) 
   return parts_.slots.address(residency_.slot(run_index) + page_of_run);
 }
 
+uint64_t VulkanDeviceAtlas::MostDriverBytes() const {
+  const uint64_t now = device_.driver_reported_bytes();
+  uint64_t most = most_driver_bytes_.load();
+  while (most < now && !most_driver_bytes_.compare_exchange_weak(most, now)) {
+  }
+  return std::max(most, now);
+}
+
 VulkanAtlasStats VulkanDeviceAtlas::Stats() const {
   const std::lock_guard lock(mutex_);
   const ResidencyCounts& counts = residency_.counts();
@@ -411,7 +420,7 @@ VulkanAtlasStats VulkanDeviceAtlas::Stats() const {
   stats.swap_p50_seconds = swaps_.Quantile(0.5);
   stats.swap_p99_seconds = swaps_.Quantile(0.99);
   stats.peak_device_bytes = device_.peak_allocated_bytes();
-  stats.driver_reported_bytes = device_.driver_reported_bytes();
+  stats.driver_reported_bytes = MostDriverBytes();
   stats.transfer = parts_.transfer;
   return stats;
 }

@@ -101,6 +101,7 @@ class VulkanDeviceAtlas final : public VulkanAtlas {
   void AddToWave(uint32_t run_index);
   bool IsUniversalFrame(uint32_t slot) const;
   void UnpinAll(std::span<const uint32_t> runs);
+  uint64_t MostDriverBytes() const;
   void ReleaseHeld(std::span<const uint32_t> runs);
 
   // What the table shows.
@@ -126,6 +127,7 @@ class VulkanDeviceAtlas final : public VulkanAtlas {
 
   std::unique_ptr<std::atomic<bool>[]> settled_;  // by run: in its own slot, and shown
   std::atomic<uint64_t> settled_hit_pages_{0};
+  mutable std::atomic<uint64_t> most_driver_bytes_{0};
 
   std::mutex publish_mutex_;  // guards parts_.table
   mutable std::mutex mutex_;  // guards what follows

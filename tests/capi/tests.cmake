@@ -11,6 +11,17 @@ target_link_libraries(capi_test PRIVATE gs_options gguf-shard::atlas gs_gpu gs_t
                                         GTest::gtest_main)
 target_compile_definitions(capi_test PRIVATE GS_ATLAS_EXAMPLE="$<TARGET_FILE:atlas_example>")
 add_dependencies(capi_test atlas_example)
+# The same tests with the library's files linked in: a copy of the Vulkan code of its own, as the shared
+# object has, keeps what the validation layers say to itself; here the tests hear it.
+add_executable(capi_watched_test ${CMAKE_CURRENT_LIST_DIR}/capi_test.cc ${capi_sources})
+target_link_libraries(capi_watched_test PRIVATE gs_options gs_atlas gs_gpu gs_test_support
+                                                GTest::gtest_main)
+target_compile_definitions(capi_watched_test
+                           PRIVATE GS_ATLAS_EXAMPLE="$<TARGET_FILE:atlas_example>")
+add_dependencies(capi_watched_test atlas_example)
+gtest_discover_tests(capi_watched_test TEST_PREFIX capi.watched. DISCOVERY_TIMEOUT 60
+                     PROPERTIES TIMEOUT 600)
+
 if(GS_SANITIZE)
   foreach(target atlas_example)
     target_compile_options(${target} PRIVATE -fsanitize=${GS_SANITIZE})
