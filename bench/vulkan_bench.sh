@@ -48,7 +48,7 @@ row() {
 
 core_bytes=$(stat -c %s "$core"/core.gguf)
 for percent in 10 25 50 100; do
-  if error=$(run --vram-budget $((core_bytes / 100 * percent)) 2>&1); then
+  if error=$(run --vram-budget $((core_bytes * percent / 100)) 2>&1); then
     row "a budget of $percent % of it"
   else
     echo "| model, a budget of $percent % of it | | ${error//$'\n'/ } |"
