@@ -106,11 +106,11 @@ class ChangeFiller {
     Xxh128Hasher hasher;
     OrderedPipeline<FilledUnit> pipeline(unit_count, thread_count_);
     GS_TRY(pipeline.Run([&](uint64_t i) { return FillUnit(UnitAt(i)); },
-                        [&](uint64_t i, const Result<FilledUnit>& filled) -> Result<void> {
-                          hasher.Update(filled->source);
-                          progress_.Advance(filled->source.size());
-                          if (filled->pages.empty()) return {};
-                          return Emit(UnitAt(i).first_page, filled->pages);
+                        [&](uint64_t i, const FilledUnit& filled) -> Result<void> {
+                          hasher.Update(filled.source);
+                          progress_.Advance(filled.source.size());
+                          if (filled.pages.empty()) return {};
+                          return Emit(UnitAt(i).first_page, filled.pages);
                         }));
     tensor.digest = hasher.Finish();
     return {};

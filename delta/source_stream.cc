@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "delta/ordered_pipeline.h"
 
@@ -20,6 +21,32 @@ void AppendCut(FilePiece::Kind kind, uint64_t offset, uint64_t end, uint32_t ind
     pieces.push_back({kind, offset + inside, byte_size, index, inside});
   }
 }
+
+// Buffers of pieces that were consumed serve again: fresh memory costs as much as filling it. There
+// are never more than the pipeline has pieces in flight. Thread-safe.
+class SpareBuffers {
+ public:
+  std::vector<std::byte> Take(uint64_t byte_size) {
+    std::vector<std::byte> buffer;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!buffers_.empty()) {
+        buffer = std::move(buffers_.back());
+        buffers_.pop_back();
+      }
+    }
+    buffer.resize(byte_size);
+    return buffer;
+  }
+  void Keep(std::vector<std::byte> buffer) {
+    const std::lock_guard lock(mutex_);
+    buffers_.push_back(std::move(buffer));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::vector<std::byte>> buffers_;
+};
 
 struct Extent {
   FilePiece::Kind kind;
@@ -87,16 +114,18 @@ Result<void> ReadPiece(const ModelView& view, uint32_t file_index, const FilePie
 Result<void> StreamFile(const ModelView& view, uint32_t file_index, uint32_t thread_count,
                         Progress& progress, const PieceConsumer& consume) {
   GS_ASSIGN(const auto pieces, FilePieces(view, file_index, kPieceBytes));
+  SpareBuffers buffers;
   OrderedPipeline<std::vector<std::byte>> pipeline(pieces.size(), std::max(1u, thread_count));
   return pipeline.Run(
       [&](uint64_t i) -> Result<std::vector<std::byte>> {
-        std::vector<std::byte> bytes(pieces[i].byte_size);
+        std::vector<std::byte> bytes = buffers.Take(pieces[i].byte_size);
         GS_TRY(ReadPiece(view, file_index, pieces[i], bytes));
         return bytes;
       },
-      [&](uint64_t i, const Result<std::vector<std::byte>>& bytes) -> Result<void> {
-        GS_TRY(consume(pieces[i], *bytes));
+      [&](uint64_t i, std::vector<std::byte>& bytes) -> Result<void> {
+        GS_TRY(consume(pieces[i], bytes));
         progress.Advance(pieces[i].byte_size);
+        buffers.Keep(std::move(bytes));
         return {};
       });
 }
