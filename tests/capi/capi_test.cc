@@ -247,5 +247,22 @@ TEST_F(AtlasLibrary, TheExampleRuns) {
   EXPECT_EQ(std::system((example + device + " 16000000").c_str()), 0);
 }
 
+// The search for the loader finds files that are none first.
+TEST_F(AtlasLibrary, WithoutVulkanHostMemoryServesAndADeviceIsAnError) {
+  for (const char* name : {"libvulkan.so.1", "libvulkan.so"}) {
+    std::ofstream(folder_ / name) << "no library";
+  }
+  const std::string folder = folder_.path().string();
+  const std::string example = "LD_LIBRARY_PATH=" + folder + " " GS_ATLAS_EXAMPLE " " + folder;
+  EXPECT_EQ(std::system((example + " host 4000000").c_str()), 0);
+  const std::string said = folder_ / "said";
+  const int status = std::system((example + " auto 16000000 2> " + said).c_str());
+  EXPECT_EQ(WEXITSTATUS(status), 1);
+  std::string text;
+  std::getline(std::ifstream(said), text);
+  EXPECT_NE(text.find("(device)"), std::string::npos) << text;
+  EXPECT_NE(text.find("no Vulkan loader"), std::string::npos) << text;
+}
+
 }  // namespace
 }  // namespace gguf_shard
