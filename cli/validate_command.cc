@@ -24,6 +24,7 @@ struct ValidateArguments {
   std::vector<std::string> reports;
   uint64_t seed = 1;
   uint64_t faults = 0;
+  uint32_t soak_seconds = 0;
   std::string only;
   std::string scratch;
   bool json = false;
@@ -40,6 +41,7 @@ Result<ValidationOptions> MakeOptions(const ValidateArguments& arguments) {
   options.full = arguments.full;
   options.seed = arguments.seed;
   options.faults = arguments.faults;
+  options.soak_seconds = arguments.soak_seconds;
   options.only = arguments.only;
   options.scratch_parent = arguments.scratch;
   options.program_version = GS_VERSION;
@@ -135,6 +137,11 @@ void AddFaultOptions(CLI::App& command, ValidateArguments& arguments) {
                   "Damaged pages to inject in all (default: 2100 with --quick, 210000 with --full)")
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40))
       ->type_name("N");
+  command
+      .add_option("--soak", arguments.soak_seconds,
+                  "How long run.soak generates (default: 1 with --quick, 30 with --full)")
+      ->check(CLI::Range(1u, 10'000'000u))
+      ->type_name("SECONDS");
   command
       .add_option("--only", arguments.only,
                   "One check, or all whose names begin so: core, patch, chaos, ...")

@@ -205,17 +205,17 @@ Result<void> CoreFile::CheckOne(uint64_t page_index,
   return listed ? CheckListedCrc(page_index, *listed, StoredPageCrc(page)) : Result<void>();
 }
 
+// Also after a read that failed, each page gets its second chance.
 Result<void> CoreFile::ReadPages(uint64_t first_page, std::span<std::byte> target) const {
-  GS_TRY(ReadRaw(first_page, target));
+  const bool read = ReadRaw(first_page, target).has_value();
   for (uint64_t i = 0; i < target.size() / kPageBytes; ++i) {
     const auto page = PageAt(target.data(), i);
-    if (CheckOne(first_page + i, page)) continue;
-    GS_TRY(ReadRaw(first_page + i, page));
-    auto checked = CheckOne(first_page + i, page);
-    if (!checked) {
-      return Fail(
-          std::move(checked.error()).File(file_.path().string()).Tensor(PageOwner(first_page + i)));
-    }
+    if (read && CheckOne(first_page + i, page)) continue;
+    Result<void> again = ReadRaw(first_page + i, page);
+    if (again) again = CheckOne(first_page + i, page);
+    if (again) continue;
+    again.error().SetFileIfEmpty(file_.path().string());
+    return Fail(std::move(again.error()).Tensor(PageOwner(first_page + i)).Page(first_page + i));
   }
   return {};
 }

@@ -12,6 +12,7 @@ std::vector<Check> AllChecks() {
   AddFileChaosChecks(checks);
   AddDiskChaosChecks(checks);
   AddMemoryChaosChecks(checks);
+  AddSoakChecks(checks);
   AddThroughputChecks(checks);
   return checks;
 }

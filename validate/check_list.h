@@ -18,6 +18,7 @@ void AddRunChaosChecks(std::vector<Check>& checks);
 void AddFileChaosChecks(std::vector<Check>& checks);
 void AddDiskChaosChecks(std::vector<Check>& checks);
 void AddMemoryChaosChecks(std::vector<Check>& checks);
+void AddSoakChecks(std::vector<Check>& checks);
 void AddThroughputChecks(std::vector<Check>& checks);
 
 }  // namespace gguf_shard

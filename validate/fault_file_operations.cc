@@ -70,6 +70,7 @@ bool FaultFileOperations::Happens(double share) {
 }
 
 bool FaultFileOperations::ReadFails(uint64_t offset, uint64_t bytes) {
+  if (offset < spared_before_) return false;
   const std::lock_guard lock(mutex_);
   const auto place = failing_.lower_bound(offset);
   if (place == failing_.end() || place->first >= offset + bytes || place->second == 0) return false;

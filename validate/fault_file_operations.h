@@ -33,6 +33,8 @@ class FaultFileOperations final : public FileOperations {
   Result<void> SetTarget(const std::filesystem::path& path);
   // Reads of the target get these bytes from `offset` on. Ranges do not overlap.
   void ReplaceBytes(uint64_t offset, std::vector<std::byte> bytes);
+  // Reads of the target that begin before this byte do not fail: those of a core's header.
+  void SpareReadsBefore(uint64_t offset) { spared_before_ = offset; }
   // Reads of the target that touch this byte fail with EIO, so many times.
   void FailReadsOf(uint64_t offset, uint64_t times);
   // The target ends here: what is read across comes short, by whole blocks of 4096.
@@ -71,6 +73,7 @@ class FaultFileOperations final : public FileOperations {
 
   std::pair<uint64_t, uint64_t> target_{};  // device and inode
   std::map<uint64_t, std::vector<std::byte>> replaced_;
+  uint64_t spared_before_ = 0;
   uint64_t end_bytes_ = kNever;
   double short_share_ = 0;
   double interrupted_share_ = 0;

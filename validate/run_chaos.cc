@@ -83,7 +83,7 @@ void CountClean(const Trials& trials, const Result<std::vector<float>>& logits,
   outcome.findings.push_back(std::move(finding));
 }
 
-// Stale pages need the index: what a run knows of it is checked where it is.
+// Of a pair that changed places, one at a time is a duplicate.
 Result<Outcome> CheckDamagedPages(ValidationContext& context) {
   GS_ASSIGN(const Trials trials, Trials::Create(context));
   auto random = context.RandomOf("run.damaged_pages");
@@ -95,7 +95,7 @@ Result<Outcome> CheckDamagedPages(ValidationContext& context) {
   for (uint64_t i = 0; i < count; ++i) {
     GS_TRY(CheckCancelled());
     const auto kind = kPageDamageKinds[i % kPageDamageKinds.size()];
-    if (kind == PageDamageKind::kStale || kind == PageDamageKind::kSwapped) continue;
+    if (kind == PageDamageKind::kSwapped) continue;
     // Two neighbours: the second is what is written over the first.
     const PageRange window{random() % (trials.core.map().core.index.first_page - 1), 2};
     const std::span bytes(pool.slot(0), 2 * kPageBytes);
@@ -129,6 +129,7 @@ Result<Outcome> CheckReadErrors(ValidationContext& context) {
   auto random = context.RandomOf("run.read_errors");
   FaultFileOperations operations(context.options().seed);
   GS_TRY(operations.SetTarget(trials.core.file().path()));
+  operations.SpareReadsBefore(trials.core.page_offset(0));
   Outcome outcome;
   const uint64_t count = trials.Count(200);
   for (uint64_t i = 0; i < count; ++i) {
@@ -249,7 +250,7 @@ void AddRunChaosChecks(std::vector<Check>& checks) {
                     "computes with it",
                     CheckDamagedPages});
   checks.push_back({"run.read_errors", group,
-                    "a read that fails once is repeated; one that always fails is named",
+                    "a read of pages that fails once is repeated; one that always fails is named",
                     CheckReadErrors});
   checks.push_back({"run.hesitant_disk", group, "short, interrupted and slow reads change nothing",
                     CheckHesitantDisk});

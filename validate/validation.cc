@@ -154,6 +154,7 @@ std::string RepeatCommand(const ValidationOptions& options, std::string_view che
   if (!options.device_text.empty()) command += " --device " + QuoteForShell(options.device_text);
   command += options.full ? " --full" : " --quick";
   if (options.faults > 0) command += fmt::format(" --faults {}", options.faults);
+  if (options.soak_seconds > 0) command += fmt::format(" --soak {}", options.soak_seconds);
   return command + fmt::format(" --only {} --seed {}", check_name, options.seed);
 }
 

@@ -33,6 +33,7 @@ _gguf_shard() {
     "validate:--report") _gguf_shard_files ""; return ;;
     "validate:--seed") return ;;
     "validate:--faults") return ;;
+    "validate:--soak") return ;;
     "validate:--only") return ;;
     "validate:--scratch") compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
     "run:--patch") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
@@ -131,7 +132,7 @@ _gguf_shard() {
     "shard") words="-h --help -o --output --name --layout --prefetch-distance --core-id -f --force --json -q --quiet" ;;
     "unshard") words="-h --help -o --output -f --force --json -q --quiet" ;;
     "verify") words="-h --help --fast --full --json --repair --source --from --patch -q --quiet" ;;
-    "validate") words="-h --help --patch --device --quick --full --report --seed --faults --only --scratch --json -q --quiet" ;;
+    "validate") words="-h --help --patch --device --quick --full --report --seed --faults --soak --only --scratch --json -q --quiet" ;;
     "inspect") words="-h --help --json" ;;
     "run") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io -p --prompt -n --tokens --temp --top-k --top-p --min-p --repeat-penalty --repeat-window --seed --echo --stats --compare --trace -q --quiet" ;;
     "plan") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io --json" ;;

@@ -48,6 +48,7 @@ complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l full -d 'A h
 complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l report -r -F -d 'Write a report: FILE.json, FILE.html or FILE.xml (JUnit); repeatable'
 complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l seed -x -d 'Of everything that is left to chance'
 complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l faults -x -d 'Damaged pages to inject in all (default: 2100 with --quick, 210000 with --full)'
+complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l soak -x -d 'How long run.soak generates (default: 1 with --quick, 30 with --full)'
 complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l only -x -d 'One check, or all whose names begin so: core, patch, chaos, ...'
 complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l scratch -x -a '(__fish_complete_directories)' -d 'Where copies go (default: the system\'s)'
 complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l json -d 'Print the report as JSON'
