@@ -42,8 +42,9 @@ run() {
 
 row() {
   echo "| model, $1 | $(key "'%.2f tokens/s' % s['generation_tokens_per_second']") |" \
-    "$(key "'%.1f MiB taken at most, %.1f MiB over the link and %.1f MiB read for each token' % (s['device']['peak_bytes'] / 2**20,
-      s['device']['bytes_to_device'] / 2**20 / $tokens, s['device']['bytes_read'] / 2**20 / $tokens)") |"
+    "$(key "', '.join(words % (s['device'][name] / 2**20 / count) for name, count, words in (
+      ('peak_bytes', 1, '%.1f MiB taken at most'), ('bytes_to_device', $tokens, '%.1f MiB over the link for each token'),
+      ('bytes_read', $tokens, '%.1f MiB read for each token')) if name in s.get('device', {}))") |"
 }
 
 core_bytes=$(stat -c %s "$core"/core.gguf)
