@@ -1,4 +1,4 @@
-"""Runs a program in a memory control group of its own, where that may be done, and measures what it took.
+"""Runs programs in a memory control group, where that may be done, one after the other.
 
 Both kinds of control groups are handled. Without the right to make one, programs run as they are, and
 `LimitedRuns.note` says so.
@@ -55,7 +55,7 @@ class LimitedRuns:
         return lambda: (self.group / "cgroup.procs").write_text(str(os.getpid()))
 
     def run(self, command, limit_bytes=None, timeout_s=1800):
-        """(standard output, seconds, peak resident bytes). Raises RuntimeError when the command fails."""
+        """(standard output, seconds). Raises RuntimeError when the command fails."""
         enter = self._prepare(limit_bytes)
         start = time.monotonic()
         # Only this child is stopped when it takes too long.
