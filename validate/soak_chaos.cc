@@ -23,6 +23,7 @@ using Clock = std::chrono::steady_clock;
 constexpr uint32_t kQuickSeconds = 1;
 constexpr uint32_t kFullSeconds = 30;
 constexpr uint32_t kTokens = 12;
+constexpr uint32_t kMostThreads = 3;
 // Rounds until caches of the allocator, the loader and the tokenizer have what they keep.
 constexpr uint64_t kWarmRounds = 5;
 constexpr uint64_t kAllowedGrowthBytes = uint64_t{8} << 20;
@@ -50,7 +51,9 @@ class Soak {
   static Result<Soak> Create(ValidationContext& context) {
     GS_ASSIGN(const CoreFile* core, context.core());
     GS_ASSIGN(const auto model, Model::Load(context.options().map_path));
-    GS_ASSIGN(const uint64_t smallest, MinimumPoolOf(*model, ProbeOptions()));
+    EngineOptions hungriest = ProbeOptions();
+    hungriest.thread_count = kMostThreads;
+    GS_ASSIGN(const uint64_t smallest, MinimumPoolOf(*model, hungriest));
     GS_ASSIGN(auto prompt, context.PromptTokens());
     Soak soak(context, *core, smallest, std::max(smallest, model->weight_bytes()),
               std::move(prompt));
@@ -108,7 +111,7 @@ class Soak {
     options.pool_bytes = smallest_ + random_() % (largest_ - smallest_ + 1);
     options.batch_tokens = 1 + static_cast<uint32_t>(random_() % 16);
     options.prefetch_distance = static_cast<uint32_t>(random_() % 12);
-    options.thread_count = 1 + static_cast<uint32_t>(random_() % 3);
+    options.thread_count = 1 + static_cast<uint32_t>(random_() % kMostThreads);
     return options;
   }
 
