@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cstdlib>
 
 #include "cli/model_path.h"
 #include "cli/patched_core.h"
@@ -120,6 +121,9 @@ Result<EngineOptions> MakeEngineOptions(const EngineArguments& arguments) {
   }
   if (arguments.gpu_layers >= 0) {
     options.device.gpu_layers = static_cast<uint32_t>(arguments.gpu_layers);
+  }
+  if (const char* math = std::getenv("GGUF_SHARD_DEVICE_MATH")) {
+    GS_ASSIGN(options.device.math, ParseDeviceMath(math));
   }
   options.device.pipeline_cache_path = gpu::DefaultPipelineCachePath();
   if (arguments.prefetch_distance >= 0) {

@@ -2,26 +2,16 @@
 
 #include <fmt/format.h>
 
+#include "cli/device_statistics.h"
 #include "cli/format.h"
-#include "core/page.h"
 
 namespace gguf_shard {
 namespace {
-
-std::string Percent(uint64_t part, uint64_t whole) {
-  if (whole == 0) return "0 %";
-  return fmt::format("{:.1f} %", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
-}
 
 uint64_t BytesPerToken(const Generation& generation) {
   return generation.generation_passes == 0
              ? 0
              : generation.generation_bytes_read / generation.generation_passes;
-}
-
-std::string PageLine(const char* name, uint64_t pages, uint64_t all_pages) {
-  return fmt::format("  {:<18} {:>10}  ({}, {})\n", name, pages, FormatBytes(pages * kPageBytes),
-                     Percent(pages, all_pages));
 }
 
 std::string SpeedText(const RunStatistics& statistics) {
@@ -46,12 +36,7 @@ std::string ExpectedText(const RunStatistics& statistics) {
 
 std::string PageText(const RunStatistics& statistics) {
   const AtlasStats& atlas = statistics.engine.atlas;
-  const uint64_t pages = atlas.page_hits + atlas.prefetch_covered_pages + atlas.stalled_pages;
-  std::string text = fmt::format("pages used  {}\n", pages);
-  text += PageLine("hits", atlas.page_hits, pages);
-  text += PageLine("covered by prefetch", atlas.prefetch_covered_pages, pages);
-  text += PageLine("stalled", atlas.stalled_pages, pages);
-  text += fmt::format("stalls      {}, {:.2f} s in all\n", atlas.stalls, atlas.stall_seconds);
+  std::string text = PageUseText(atlas);
   text += fmt::format("read        {} in {} reads by {}, {} per generated token; {}\n",
                       FormatBytes(atlas.bytes_read), atlas.reads, IoMethodName(atlas.io_method),
                       FormatBytes(BytesPerToken(statistics.generation)), statistics.page_source);
@@ -86,8 +71,9 @@ std::string MemoryText(const RunStatistics& statistics) {
 }  // namespace
 
 std::string StatisticsText(const RunStatistics& statistics) {
-  return SpeedText(statistics) + ExpectedText(statistics) + PageText(statistics) +
-         MemoryText(statistics);
+  std::string text = SpeedText(statistics) + ExpectedText(statistics) + PageText(statistics);
+  if (statistics.engine.device) text += DeviceStatisticsText(statistics.engine, statistics.plan);
+  return text + MemoryText(statistics);
 }
 
 nlohmann::ordered_json StatisticsJson(const RunStatistics& statistics) {
@@ -131,6 +117,7 @@ nlohmann::ordered_json StatisticsJson(const RunStatistics& statistics) {
       {"batch_tokens", plan.shape.batch_tokens},
       {"threads", plan.shape.worker_count},
   };
+  if (statistics.engine.device) json["device"] = DeviceStatisticsJson(statistics.engine);
   if (statistics.expected) {
     json["expected_tokens_per_second"] = 1 / statistics.expected->seconds_per_token();
     json["expected_limit"] = SpeedLimitName(statistics.expected->limit);

@@ -17,9 +17,14 @@ function(gs_embed_shaders target name source_folder)
   set(compiled "")
   foreach(source IN LISTS sources)
     get_filename_component(shader ${source} NAME_WE)
+    # Debian's optimizer makes invalid code of shaders with cooperative matrices.
+    set(optimization -O)
+    if(shader MATCHES "^matmul_matrix_")
+      set(optimization -O0)
+    endif()
     add_custom_command(
       OUTPUT ${output}/${shader}.inc
-      COMMAND ${GS_GLSLC} --target-env=vulkan1.2 -O -Werror -mfmt=num -I ${PROJECT_SOURCE_DIR} -MD
+      COMMAND ${GS_GLSLC} --target-env=vulkan1.2 ${optimization} -Werror -mfmt=num -I ${PROJECT_SOURCE_DIR} -MD
               -MF ${output}/${shader}.d -MT ${output}/${shader}.inc -o ${output}/${shader}.inc
               ${source}
       DEPENDS ${source}

@@ -42,8 +42,10 @@ struct DeviceInfo {
   bool has_transfer_queue = false;  // a queue family apart from compute
   bool has_memory_budget = false;
   bool imports_host_memory = false;  // VK_EXT_external_memory_host
-  bool integer_dot_product = false;  // 8-bit packed, accelerated
-  bool cooperative_matrix = false;   // VK_NV_cooperative_matrix: what Debian's glslc compiles for
+  bool integer_dot_product = false;  // of 8-bit integers, packed
+  bool fast_integer_dot = false;     // by an instruction of its own
+  // VK_NV_cooperative_matrix, which is what Debian's glslc compiles for: 16 x 16 of f16, f32 sums.
+  bool cooperative_matrix = false;
   bool float16 = false;
   uint32_t subgroup_size = 0;  // default; pipelines may ask for another in [min, max]
   uint32_t min_subgroup_size = 0;

@@ -67,6 +67,7 @@ void DescribeProperties(const InstanceFunctions& functions, PhysicalDevice& devi
   VkPhysicalDeviceSubgroupSizeControlProperties subgroup{};
   VkPhysicalDeviceMaintenance4Properties limits{};
   VkPhysicalDeviceExternalMemoryHostPropertiesEXT import{};
+  VkPhysicalDeviceShaderIntegerDotProductProperties dot{};
   Link(base, vulkan11, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES);
   Link(base, vulkan12, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_PROPERTIES);
   const bool knows_subgroup = KnowsSubgroupSize(device.api_version, device.extensions);
@@ -81,6 +82,9 @@ void DescribeProperties(const InstanceFunctions& functions, PhysicalDevice& devi
   if (imports) {
     Link(base, import, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT);
   }
+  if (KnowsIntegerDot(device.api_version, device.extensions)) {
+    Link(base, dot, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_INTEGER_DOT_PRODUCT_PROPERTIES);
+  }
   functions.get_properties2(device.handle, &base);
 
   DeviceInfo& info = device.info;
@@ -94,6 +98,7 @@ void DescribeProperties(const InstanceFunctions& functions, PhysicalDevice& devi
   info.shared_memory_bytes = base.properties.limits.maxComputeSharedMemorySize;
   info.max_workgroup_invocations = base.properties.limits.maxComputeWorkGroupInvocations;
   info.imports_host_memory = imports;
+  info.fast_integer_dot = dot.integerDotProduct4x8BitPackedSignedAccelerated != VK_FALSE;
   device.import_alignment_bytes = import.minImportedHostPointerAlignment;
 }
 
@@ -160,11 +165,32 @@ bool DescribeQueues(const InstanceFunctions& functions, PhysicalDevice& device) 
   return computes;
 }
 
+// Whether subgroups multiply 16 x 16 matrices of f16 and add in f32.
+bool HasMatrices(const InstanceFunctions& functions, VkPhysicalDevice handle) {
+  if (functions.get_cooperative_matrices == nullptr) return false;
+  uint32_t count = 0;
+  functions.get_cooperative_matrices(handle, &count, nullptr);
+  VkCooperativeMatrixPropertiesNV empty{};
+  empty.sType = VK_STRUCTURE_TYPE_COOPERATIVE_MATRIX_PROPERTIES_NV;
+  std::vector<VkCooperativeMatrixPropertiesNV> offered(count, empty);
+  functions.get_cooperative_matrices(handle, &count, offered.data());
+  return std::any_of(offered.begin(), offered.end(), [](const auto& matrix) {
+    return matrix.MSize == 16 && matrix.NSize == 16 && matrix.KSize == 16 &&
+           matrix.AType == VK_COMPONENT_TYPE_FLOAT16_NV &&
+           matrix.BType == VK_COMPONENT_TYPE_FLOAT16_NV &&
+           matrix.CType == VK_COMPONENT_TYPE_FLOAT32_NV &&
+           matrix.DType == VK_COMPONENT_TYPE_FLOAT32_NV && matrix.scope == VK_SCOPE_SUBGROUP_NV;
+  });
+}
+
 std::string DescribeFeatures(const InstanceFunctions& functions, PhysicalDevice& device) {
   FeatureChain offered(device.api_version, device.extensions);
   functions.get_features2(device.handle, &offered.core);
   device.info.integer_dot_product = offered.integer_dot.shaderIntegerDotProduct != VK_FALSE;
-  device.info.cooperative_matrix = offered.cooperative_matrix.cooperativeMatrix != VK_FALSE;
+  device.info.cooperative_matrix = offered.cooperative_matrix.cooperativeMatrix != VK_FALSE &&
+                                   offered.vulkan12.shaderFloat16 != VK_FALSE &&
+                                   offered.vulkan12.vulkanMemoryModel != VK_FALSE &&
+                                   HasMatrices(functions, device.handle);
   device.info.float16 = offered.vulkan12.shaderFloat16 != VK_FALSE;
   if (offered.subgroup_size.subgroupSizeControl == VK_FALSE ||
       offered.subgroup_size.computeFullSubgroups == VK_FALSE) {

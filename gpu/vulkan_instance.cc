@@ -90,6 +90,7 @@ Result<InstanceFunctions> InstanceFunctions::Load(PFN_vkGetInstanceProcAddr get,
       load("vkGetPhysicalDeviceQueueFamilyProperties", f.get_queue_families) &&
       load("vkCreateDevice", f.create_device) &&
       load("vkGetDeviceProcAddr", f.get_device_proc_addr);
+  load("vkGetPhysicalDeviceCooperativeMatrixPropertiesNV", f.get_cooperative_matrices);
   if (!complete) return Fail(ErrorCode::kDevice, "the Vulkan instance is older than version 1.1");
   return f;
 }

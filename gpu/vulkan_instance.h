@@ -24,6 +24,8 @@ struct InstanceFunctions {
   PFN_vkGetPhysicalDeviceQueueFamilyProperties get_queue_families = nullptr;
   PFN_vkCreateDevice create_device = nullptr;
   PFN_vkGetDeviceProcAddr get_device_proc_addr = nullptr;
+  // Null where no driver has the extension.
+  PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesNV get_cooperative_matrices = nullptr;
 
   // kDevice when the instance lacks one of them (Vulkan 1.0).
   static Result<InstanceFunctions> Load(PFN_vkGetInstanceProcAddr get, VkInstance instance);

@@ -1,12 +1,19 @@
 #include "runtime/device_engine.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
+#include "core/bytes.h"
 #include "runtime/process_memory.h"
 
 namespace gguf_shard {
 namespace {
+
+constexpr uint64_t kMebibyte = uint64_t{1} << 20;
+// What opening buffers and pipelines leaves in the process beside them.
+constexpr uint64_t kOpeningBytes = 2 * kMebibyte;
 
 HeadShape HeadsOf(const Model& model, KvType kv_type) {
   const Hyperparameters& numbers = model.hyperparameters();
@@ -21,21 +28,33 @@ HeadShape HeadsOf(const Model& model, KvType kv_type) {
 
 // What the budget of the process leaves to a device that takes its memory from it, in proportion to
 // the device's layers.
-Result<uint64_t> ShareOfProcess(const Model& model, const EngineOptions& options) {
+Result<uint64_t> ShareOfProcess(const Model& model, const EngineOptions& options,
+                                const gpu::Device& device) {
   GS_ASSIGN(const ProcessMemory process, ReadProcessMemory());
-  const uint64_t coming = ComingBytes(model, options);
-  const uint64_t taken = process.resident_bytes + coming;
+  GS_ASSIGN(const uint64_t smallest, SmallestDeviceBytes(model, options, device));
+  const uint64_t taken = process.resident_bytes + ComingBytes(model, options) +
+                         DriverComingBytes(device) + kOpeningBytes;
   const uint64_t budget = *options.memory_budget_bytes;
   const Hyperparameters& numbers = model.hyperparameters();
   const uint64_t layers = numbers.layer_count - FirstDeviceLayer(numbers, options.device);
-  return budget > taken ? (budget - taken) / numbers.layer_count * layers : 0;
+  const uint64_t needed = taken + DivCeil(smallest, layers) * numbers.layer_count;
+  if (budget >= needed) return (budget - taken) / numbers.layer_count * layers;
+  const uint64_t mebibytes = DivCeil(needed, kMebibyte);
+  return Fail(
+      Error(ErrorCode::kBudgetTooSmall,
+            fmt::format("the memory budget cannot hold the device's driver, this program and "
+                        "the model's minimum; the smallest that would do is "
+                        "--memory-budget {}M",
+                        mebibytes))
+          .Expected(fmt::format("{} bytes", mebibytes * kMebibyte))
+          .Found(fmt::format("{} bytes", budget)));
 }
 
 Result<uint64_t> LimitOf(const Model& model, const EngineOptions& options,
                          const gpu::Device& device) {
   if (options.device.vram_budget_bytes) return *options.device.vram_budget_bytes;
   if (device.info().unified_memory && options.memory_budget_bytes) {
-    return ShareOfProcess(model, options);
+    return ShareOfProcess(model, options, device);
   }
   return device.memory_limit_bytes() / 10 * 9;  // others use the device too
 }
@@ -47,7 +66,7 @@ DeviceEngine::DeviceEngine(const Model& model, std::unique_ptr<gpu::Device> devi
       device_(std::move(device)),
       plan_(plan),
       source_(MakeCorePageSource(model.core())),
-      kernels_(*device_, HeadsOf(model, plan.shape.kv_type)) {}
+      kernels_(*device_, HeadsOf(model, plan.shape.kv_type), plan.tuning) {}
 
 Result<std::unique_ptr<DeviceEngine>> DeviceEngine::Open(const Model& model,
                                                          const EngineOptions& options,
@@ -83,6 +102,7 @@ Result<void> DeviceEngine::OpenAtlas(uint64_t host_cache_bytes) {
 DeviceStats DeviceEngine::Stats() const {
   DeviceStats stats;
   stats.name = device_->info().name;
+  stats.unified_memory = unified_memory();
   stats.first_layer = plan_.shape.first_layer;
   stats.layer_count = model_.hyperparameters().layer_count - plan_.shape.first_layer;
   stats.limit_bytes = plan_.limit_bytes;
@@ -90,6 +110,8 @@ DeviceStats DeviceEngine::Stats() const {
   stats.cache_bytes = plan_.workspace.cache;
   stats.activation_bytes = plan_.workspace.total() - plan_.workspace.cache;
   stats.waves = recorder_->wave_count();
+  stats.host_waits = recorder_->wait_count();
+  stats.read_back_bytes = pass_->read_back_bytes();
   stats.atlas = atlas_->Stats();
   return stats;
 }

@@ -22,13 +22,16 @@ namespace gguf_shard {
 // What a device did, for statistics.
 struct DeviceStats {
   std::string name;
+  bool unified_memory = false;  // the device's memory is the host's
   uint32_t first_layer = 0;
   uint32_t layer_count = 0;
   uint64_t limit_bytes = 0;
   uint64_t peak_bytes = 0;
   uint64_t cache_bytes = 0;
   uint64_t activation_bytes = 0;
-  uint64_t waves = 0;
+  uint64_t waves = 0;            // submissions of kernels
+  uint64_t host_waits = 0;       // how often the host waited for one to end
+  uint64_t read_back_bytes = 0;  // logits, choices of experts, hidden states
   VulkanAtlasStats atlas;
 };
 
@@ -42,6 +45,7 @@ class DeviceEngine {
   Result<void> OpenAtlas(uint64_t host_cache_bytes);
 
   const DevicePlan& plan() const { return plan_; }
+  const gpu::Device& device() const { return *device_; }
   bool has_all_layers() const { return plan_.shape.first_layer == 0; }
   // Device memory is host memory, and counts there.
   bool unified_memory() const { return device_->info().unified_memory; }

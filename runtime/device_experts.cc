@@ -25,6 +25,8 @@ Result<void> DevicePass::FeedExperts(const DeviceLayer& layer, uint32_t token_co
 }
 
 Result<void> DevicePass::Route(const DeviceLayer& layer, uint32_t token_count) {
+  GS_TRY(recorder_.PackFor({&*layer.router, &layer.gates.front(), &layer.ups.front()},
+                           workspace_.normed, numbers_.embedding_length, token_count));
   GS_TRY(recorder_.Multiply(*layer.router, workspace_.normed, workspace_.router, token_count));
   GS_TRY(recorder_.Barrier());
   RouteExpertsArguments route;
@@ -43,6 +45,7 @@ Result<void> DevicePass::Route(const DeviceLayer& layer, uint32_t token_count) {
 Result<void> DevicePass::GroupByExpert(uint32_t token_count) {
   const uint32_t used = numbers_.expert_used_count;
   const auto chosen = workspace_.chosen.host.first(size_t{token_count} * used);
+  read_back_bytes_ += chosen.size_bytes();
   std::ranges::fill(expert_begin_, 0u);
   for (const uint32_t expert : chosen) {
     if (expert >= numbers_.expert_count) {
@@ -84,28 +87,27 @@ void DevicePass::AnnounceExperts(const DeviceLayer& layer) {
 }
 
 Result<void> DevicePass::RunExperts(const DeviceLayer& layer) {
-  const auto rows_from = [](const DeviceRows& rows, uint32_t first) {
-    return DeviceRows{rows.row(first), rows.stride};
-  };
   for (uint32_t expert = 0; expert < numbers_.expert_count; ++expert) {
     const uint32_t first = expert_begin_[expert];
     const uint32_t count = expert_begin_[expert + 1] - first;
     if (count == 0) continue;
     const uint64_t tokens = workspace_.pair_rows.address + first * sizeof(uint32_t);
-    GS_TRY(recorder_.Multiply(layer.gates[expert], workspace_.normed,
-                              rows_from(workspace_.gate, first), count, tokens));
-    GS_TRY(recorder_.Multiply(layer.ups[expert], workspace_.normed, rows_from(workspace_.up, first),
+    GS_TRY(recorder_.Multiply(layer.gates[expert], workspace_.normed, workspace_.gate.From(first),
+                              count, tokens));
+    GS_TRY(recorder_.Multiply(layer.ups[expert], workspace_.normed, workspace_.up.From(first),
                               count, tokens));
   }
   GS_TRY(recorder_.Barrier());
   GS_TRY(Gate(layer, expert_begin_.back(), numbers_.expert_feed_forward_length));
   GS_TRY(recorder_.Barrier());
+  GS_TRY(recorder_.PackFor({&layer.downs.front()}, workspace_.gate,
+                           numbers_.expert_feed_forward_length, expert_begin_.back()));
   for (uint32_t expert = 0; expert < numbers_.expert_count; ++expert) {
     const uint32_t first = expert_begin_[expert];
     const uint32_t count = expert_begin_[expert + 1] - first;
     if (count == 0) continue;
-    GS_TRY(recorder_.Multiply(layer.downs[expert], rows_from(workspace_.gate, first),
-                              rows_from(workspace_.expert_output, first), count));
+    GS_TRY(recorder_.Multiply(layer.downs[expert], workspace_.gate.From(first),
+                              workspace_.expert_output.From(first), count));
   }
   return {};
 }

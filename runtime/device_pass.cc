@@ -8,6 +8,12 @@
 #include "core/check.h"
 
 namespace gguf_shard {
+namespace {
+
+// With all pages resident nothing but the host's recording asks for short submissions.
+constexpr uint32_t kLayersPerSubmission = 4;
+
+}  // namespace
 
 DevicePass::DevicePass(const Model& model, const DeviceShape& shape, const DeviceWeights& weights,
                        DeviceWorkspace& workspace, DeviceRecorder& recorder)
@@ -17,7 +23,8 @@ DevicePass::DevicePass(const Model& model, const DeviceShape& shape, const Devic
       weights_(weights),
       workspace_(workspace),
       recorder_(recorder),
-      expert_begin_(size_t{numbers_.expert_count} + 1) {
+      expert_begin_(size_t{numbers_.expert_count} + 1),
+      layers_per_submission_(recorder.everything_fits() ? kLayersPerSubmission : 1) {
   announced_.reserve(size_t{numbers_.expert_count} * 3);
 }
 
@@ -44,7 +51,9 @@ Result<void> DevicePass::Run(std::span<const TokenId> tokens, uint32_t first_pos
     GS_TRY(recorder_.Barrier());
     GS_TRY(RunLayers(token_count, first_position));
     GS_TRY(AddNorm(branch_bias_, weights_.output_norm(), token_count));
-    return recorder_.Barrier();
+    GS_TRY(recorder_.Barrier());
+    return recorder_.PackFor({&weights_.output()}, workspace_.normed, numbers_.embedding_length,
+                             token_count);
   };
   Result<void> result = run();
   if (!result) recorder_.Abandon();
@@ -77,6 +86,7 @@ Result<void> DevicePass::RunHidden(std::span<float> hidden, uint32_t token_count
     recorder_.Abandon();
     return result;
   }
+  read_back_bytes_ += bytes;
   for (size_t row = 0; row < token_count; ++row) {
     std::memcpy(hidden.data() + row * width, workspace_.hidden_out.host.data() + row * stride,
                 width * sizeof(float));
@@ -86,22 +96,27 @@ Result<void> DevicePass::RunHidden(std::span<float> hidden, uint32_t token_count
 
 Result<std::span<float>> DevicePass::ComputeLogits(uint32_t first_token, uint32_t count) {
   GS_CHECK(count > 0 && count <= shape_.logit_rows);
-  const DeviceRows x = {workspace_.normed.row(first_token), workspace_.normed.stride};
-  const DeviceRows y = {workspace_.logits.address, shape_.vocab_size};
-  Result<void> result = recorder_.Multiply(weights_.output(), x, y, count);
+  DeviceRows y;
+  y.address = workspace_.logits.address;
+  y.stride = shape_.vocab_size;
+  Result<void> result =
+      recorder_.Multiply(weights_.output(), workspace_.normed.From(first_token), y, count);
   if (result) result = recorder_.Finish();
   if (!result) {
     recorder_.Abandon();
     return Fail(std::move(result).error());
   }
-  return workspace_.logits.host.first(size_t{count} * shape_.vocab_size);
+  const auto logits = workspace_.logits.host.first(size_t{count} * shape_.vocab_size);
+  read_back_bytes_ += logits.size_bytes();
+  return logits;
 }
 
 Result<void> DevicePass::RunLayers(uint32_t token_count, uint32_t first_position) {
   for (uint32_t layer = shape_.first_layer; layer < numbers_.layer_count; ++layer) {
     GS_TRY(CheckCancelled());
     GS_TRY(RunLayer(layer, token_count, first_position));
-    GS_TRY(recorder_.Submit());
+    const uint32_t done = layer + 1 - shape_.first_layer;
+    if (done % layers_per_submission_ == 0) GS_TRY(recorder_.Submit());
   }
   return {};
 }
@@ -109,14 +124,19 @@ Result<void> DevicePass::RunLayers(uint32_t token_count, uint32_t first_position
 Result<void> DevicePass::RunLayer(uint32_t layer_index, uint32_t token_count,
                                   uint32_t first_position) {
   const DeviceLayer& layer = weights_.layer(layer_index);
+  const uint32_t width = numbers_.embedding_length;
   GS_TRY(AddNorm(branch_bias_, layer.attention_norm, token_count));
   GS_TRY(recorder_.Barrier());
+  GS_TRY(recorder_.PackFor({&layer.query, &layer.key, &layer.value}, workspace_.normed, width,
+                           token_count));
   GS_TRY(recorder_.Multiply(layer.query, workspace_.normed, workspace_.query, token_count));
   GS_TRY(recorder_.Multiply(layer.key, workspace_.normed, workspace_.key, token_count));
   GS_TRY(recorder_.Multiply(layer.value, workspace_.normed, workspace_.value, token_count));
   GS_TRY(recorder_.Barrier());
   GS_TRY(Attend(layer, layer_index, token_count, first_position));
   GS_TRY(recorder_.Barrier());
+  GS_TRY(recorder_.PackFor({&layer.attention_output}, workspace_.attended,
+                           numbers_.attention_width(), token_count));
   GS_TRY(recorder_.Multiply(layer.attention_output, workspace_.attended, workspace_.branch,
                             token_count));
   GS_TRY(recorder_.Barrier());
@@ -184,11 +204,15 @@ Result<void> DevicePass::Attend(const DeviceLayer& layer, uint32_t layer_index,
 }
 
 Result<void> DevicePass::FeedForward(const DeviceLayer& layer, uint32_t token_count) {
+  GS_TRY(recorder_.PackFor({&layer.gate, &layer.up}, workspace_.normed, numbers_.embedding_length,
+                           token_count));
   GS_TRY(recorder_.Multiply(layer.gate, workspace_.normed, workspace_.gate, token_count));
   GS_TRY(recorder_.Multiply(layer.up, workspace_.normed, workspace_.up, token_count));
   GS_TRY(recorder_.Barrier());
   GS_TRY(Gate(layer, token_count, numbers_.feed_forward_length));
   GS_TRY(recorder_.Barrier());
+  GS_TRY(
+      recorder_.PackFor({&layer.down}, workspace_.gate, numbers_.feed_forward_length, token_count));
   return recorder_.Multiply(layer.down, workspace_.gate, workspace_.branch, token_count);
 }
 

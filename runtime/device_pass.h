@@ -35,6 +35,9 @@ class DevicePass {
   // change until the next call; count is at most logit_rows.
   Result<std::span<float>> ComputeLogits(uint32_t first_token, uint32_t count);
 
+  // What the host has read of a device's results so far.
+  uint64_t read_back_bytes() const { return read_back_bytes_; }
+
  private:
   Result<void> Begin(uint32_t token_count, uint32_t first_position);
   Result<void> RunLayers(uint32_t token_count, uint32_t first_position);
@@ -61,6 +64,9 @@ class DevicePass {
   DeviceVector branch_bias_;            // with it
   std::vector<uint32_t> expert_begin_;  // first pair of each expert, and the end
   std::vector<const DeviceProduct*> announced_;
+  uint64_t read_back_bytes_ = 0;
+  // A submission costs the host some time; several let the device work while it records.
+  uint32_t layers_per_submission_ = 1;
 };
 
 }  // namespace gguf_shard

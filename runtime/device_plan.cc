@@ -21,6 +21,8 @@ constexpr uint64_t kCacheShare = 8;
 constexpr uint64_t kWorkspaceShare = 8;
 constexpr uint64_t kLogitShare = 32;
 constexpr uint64_t kMostLogitBytes = uint64_t{64} << 20;
+// Machine code and its making, of all the shaders of a model (lavapipe).
+constexpr uint64_t kCompiledShaderBytes = 16 * kKibibyte * kKibibyte;
 constexpr uint32_t kRunsPerWave = 8;        // where there is room
 constexpr uint32_t kMaxHeadsInAll = 65535;  // workgroups in one direction
 
@@ -33,6 +35,23 @@ class DevicePlanner {
   }
 
   Result<DevicePlan> Plan() {
+    GS_TRY(Prepare());
+    GS_TRY(CheckSmallest());
+    GS_TRY(ChooseContext());
+    GS_TRY(ChooseBatch());
+    return Finish();
+  }
+
+  Result<uint64_t> SmallestBytes() {
+    GS_TRY(Prepare());
+    GS_ASSIGN(const DeviceWorkspaceBytes workspace,
+              WorkspaceBytes(SmallestBatch(), SmallestContext()));
+    return NeededBytes(workspace);
+  }
+
+ private:
+  // What does not depend on the limit.
+  Result<void> Prepare() {
     if (uint64_t{numbers_.head_count} + 2 * uint64_t{numbers_.head_count_kv} > kMaxHeadsInAll) {
       return Fail(ErrorCode::kUnsupported, "the model has more heads than a device counts");
     }
@@ -44,6 +63,8 @@ class DevicePlanner {
     shape.kv_type = options_.kv_type;
     shape.has_embedding = shape.first_layer == 0;
     shape.has_output = shape.first_layer == 0;
+    GS_ASSIGN(plan_.tuning, ChooseTuning());
+    shape.packs_rows = plan_.tuning.integer_dot;
     plan_.vector_bytes = DeviceWeights::VectorBytes(model_, shape.first_layer);
     plan_.atlas.prefetch_distance =
         options_.prefetch_distance.value_or(model_.map().atlas.prefetch_distance);
@@ -53,13 +74,24 @@ class DevicePlanner {
     if (options_.pool_bytes) {
       least_atlas_bytes_ = std::max(least_atlas_bytes_, *options_.pool_bytes);
     }
-    GS_TRY(CheckSmallest());
-    GS_TRY(ChooseContext());
-    GS_TRY(ChooseBatch());
-    return Finish();
+    return {};
   }
 
- private:
+  Result<KernelTuning> ChooseTuning() const {
+    KernelTuning tuning = TuningFor(device_.info());
+    const DeviceMath math = options_.device.math;
+    if (math == DeviceMath::kAuto) return tuning;
+    tuning.integer_dot = math == DeviceMath::kInteger;
+    tuning.cooperative_matrix = math == DeviceMath::kMatrix;
+    if (tuning.integer_dot && !device_.info().integer_dot_product) {
+      return Fail(ErrorCode::kUnsupported, "the device has no integer dot products");
+    }
+    if (tuning.cooperative_matrix && !device_.info().cooperative_matrix) {
+      return Fail(ErrorCode::kUnsupported, "the device has no cooperative matrices of 16 x 16");
+    }
+    return tuning;
+  }
+
   uint32_t SmallestContext() const {
     if (options_.context_length > 0) return options_.context_length;
     return std::min(numbers_.context_length, std::max(kSmallContext, options_.needed_context));
@@ -198,6 +230,15 @@ class DevicePlanner {
 
 }  // namespace
 
+Result<uint64_t> SmallestDeviceBytes(const Model& model, const EngineOptions& options,
+                                     const gpu::Device& device) {
+  return DevicePlanner(model, options, device, 0).SmallestBytes();
+}
+
+uint64_t DriverComingBytes(const gpu::Device& device) {
+  return device.info().type == gpu::DeviceType::kCpu ? kCompiledShaderBytes : 0;
+}
+
 uint32_t FirstDeviceLayer(const Hyperparameters& numbers, const DeviceRequest& request) {
   const uint32_t layers = std::min(numbers.layer_count, request.gpu_layers.value_or(~0u));
   return numbers.layer_count - layers;
@@ -210,14 +251,15 @@ Result<DevicePlan> PlanDevice(const Model& model, const EngineOptions& options,
 
 Result<MemoryPlan> PlanHostOfDevice(const Model& model, const EngineOptions& options,
                                     const ProcessMemory& process, uint64_t available_bytes,
-                                    const DevicePlan& device, bool unified_memory) {
+                                    const DevicePlan& device, const gpu::Device& on) {
+  const bool unified_memory = on.info().unified_memory;
   MemoryPlan plan;
   plan.shape.batch_tokens = device.shape.batch_tokens;
   plan.shape.logit_rows = device.shape.logit_rows;
   plan.shape.context_length = device.shape.context_length;
   plan.shape.vocab_size = device.shape.vocab_size;
   plan.budget_bytes = options.memory_budget_bytes.value_or(0);
-  plan.process_bytes = process.resident_bytes + ComingBytes(model, options);
+  plan.process_bytes = process.resident_bytes + ComingBytes(model, options) + DriverComingBytes(on);
   plan.cache_bytes = device.workspace.cache;
   plan.workspace_bytes = device.workspace.total() - device.workspace.cache;
   const uint64_t needed = plan.process_bytes + (unified_memory ? device.total_bytes() : 0);

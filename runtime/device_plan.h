@@ -8,6 +8,7 @@
 #include "atlas/vulkan_atlas.h"
 #include "core/error.h"
 #include "gpu/device.h"
+#include "kernels/vulkan/device_kernels.h"
 #include "runtime/device_workspace.h"
 #include "runtime/memory_plan.h"
 #include "runtime/model.h"
@@ -16,6 +17,7 @@ namespace gguf_shard {
 
 struct DevicePlan {
   DeviceShape shape;
+  KernelTuning tuning;
   DeviceWorkspaceBytes workspace;
   uint64_t limit_bytes = 0;     // what all of it stays within
   uint64_t vector_bytes = 0;    // norms and biases
@@ -28,6 +30,13 @@ struct DevicePlan {
 // The first of the last layers that `request` gives the device.
 uint32_t FirstDeviceLayer(const Hyperparameters& numbers, const DeviceRequest& request);
 
+// The least memory on the device that a plan needs.
+Result<uint64_t> SmallestDeviceBytes(const Model& model, const EngineOptions& options,
+                                     const gpu::Device& device);
+// Memory of the process that the driver still takes, once it compiles shaders: nothing, but of a
+// driver in software.
+uint64_t DriverComingBytes(const gpu::Device& device);
+
 // kBudgetTooSmall names the smallest --vram-budget that would do. `limit_bytes`: what may be
 // taken on the device.
 Result<DevicePlan> PlanDevice(const Model& model, const EngineOptions& options,
@@ -38,6 +47,6 @@ Result<DevicePlan> PlanDevice(const Model& model, const EngineOptions& options,
 // the process's budget cannot hold what it takes, with the device's memory where that is unified.
 Result<MemoryPlan> PlanHostOfDevice(const Model& model, const EngineOptions& options,
                                     const ProcessMemory& process, uint64_t available_bytes,
-                                    const DevicePlan& device, bool unified_memory);
+                                    const DevicePlan& device, const gpu::Device& on);
 
 }  // namespace gguf_shard

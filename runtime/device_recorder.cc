@@ -1,5 +1,6 @@
 #include "runtime/device_recorder.h"
 
+#include <algorithm>
 #include <array>
 
 namespace gguf_shard {
@@ -55,15 +56,33 @@ Result<void> DeviceRecorder::NeedInNewWave(std::span<const uint32_t> run_indices
               "--vram-budget");
 }
 
+Result<void> DeviceRecorder::PackFor(std::initializer_list<const DeviceProduct*> products,
+                                     const DeviceRows& rows, uint32_t width, uint32_t row_count) {
+  const bool wanted = std::ranges::any_of(products, [&](const DeviceProduct* product) {
+    return kernels_.UsesIntegerDot(product->matrix.type);
+  });
+  if (!wanted) return {};
+  PackRowsArguments arguments;
+  arguments.values = rows.address;
+  arguments.rows = rows.packed;
+  arguments.columns = width;
+  arguments.stride = rows.stride;
+  arguments.units = static_cast<uint32_t>(rows.packed_stride / kPackedUnitVectors);
+  GS_ASSIGN(gpu::Commands* const commands, Commands());
+  GS_TRY(kernels_.PackRows(*commands, row_count, arguments));
+  return Barrier();
+}
+
 Result<void> DeviceRecorder::Multiply(const DeviceProduct& product, const DeviceRows& x,
                                       const DeviceRows& y, uint32_t token_count, uint64_t x_rows) {
   MatMulArguments arguments;
   arguments.page_table = atlas_.page_table_address();
-  arguments.x = x.address;
+  const bool packed = kernels_.UsesIntegerDot(product.matrix.type);
+  arguments.x = packed ? x.packed : x.address;
   arguments.y = y.address;
   arguments.x_rows = x_rows;
   arguments.token_count = token_count;
-  arguments.x_stride = x.stride;
+  arguments.x_stride = packed ? x.packed_stride : x.stride;
   arguments.y_stride = y.stride;
   const RunTable& table = atlas_.run_table();
   const RunSpan runs = table.RunsOf(product.slice.tensor_index, product.slice.slice);
@@ -159,7 +178,10 @@ Result<void> DeviceRecorder::Submit() {
 
 Result<void> DeviceRecorder::Finish() {
   GS_TRY(Submit());
-  return device_.compute_queue().Wait(device_.compute_queue().Latest().value);
+  const gpu::TimelinePoint last = device_.compute_queue().Latest();
+  if (device_.compute_queue().HasPassed(last.value)) return {};
+  ++wait_count_;
+  return device_.compute_queue().Wait(last.value);
 }
 
 void DeviceRecorder::Abandon() {

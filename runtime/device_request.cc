@@ -109,6 +109,16 @@ Result<DeviceRequest> ParseDevice(std::string_view text) {
   return request;
 }
 
+Result<DeviceMath> ParseDeviceMath(std::string_view text) {
+  if (text == "auto") return DeviceMath::kAuto;
+  if (text == "float") return DeviceMath::kFloat;
+  if (text == "integer") return DeviceMath::kInteger;
+  if (text == "matrix") return DeviceMath::kMatrix;
+  return Fail(Error(ErrorCode::kInvalidArgument, "there is no such way to multiply on a device")
+                  .Expected("auto, float, integer, matrix")
+                  .Found(std::string(text)));
+}
+
 Result<std::optional<uint32_t>> ChooseDevice(const DeviceRequest& request) {
   if (request.choice == DeviceChoice::kCpu || request.gpu_layers == 0u) return std::nullopt;
   if (request.choice == DeviceChoice::kVulkan) return ChooseVulkan(request);

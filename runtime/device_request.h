@@ -16,6 +16,17 @@ enum class DeviceChoice : uint8_t {
   kVulkan,  // a Vulkan device, be it a processor's (lavapipe); an error when there is none
 };
 
+// How a device multiplies quantized weights: in f32, or by integer dot products with activations of
+// 16 bits.
+enum class DeviceMath : uint8_t {
+  kAuto,  // integers where the device has an instruction for them
+  kFloat,
+  kInteger,
+  kMatrix,  // in f32, and prompts by cooperative matrices
+};
+// "auto", "float", "integer", "matrix"
+Result<DeviceMath> ParseDeviceMath(std::string_view text);
+
 struct DeviceRequest {
   DeviceChoice choice = DeviceChoice::kCpu;
   int32_t index = -1;  // of kVulkan: Vulkan's number; -1: the best one
@@ -25,6 +36,7 @@ struct DeviceRequest {
   // How many of the last layers the device gets; all of them bring the output matrix with them.
   // Nothing: all.
   std::optional<uint32_t> gpu_layers;
+  DeviceMath math = DeviceMath::kAuto;
 };
 
 // "auto", "cpu", "vulkan", "vulkan:N"

@@ -1,6 +1,7 @@
 #include "runtime/device_workspace.h"
 
 #include <algorithm>
+#include <initializer_list>
 
 #include "core/bytes.h"
 #include "core/check.h"
@@ -25,6 +26,13 @@ uint64_t LayerCacheBytes(const Hyperparameters& numbers, const DeviceShape& shap
 
 }  // namespace
 
+DeviceRows DeviceRows::From(uint64_t row) const {
+  DeviceRows rows = *this;
+  rows.address += row * stride * sizeof(float);
+  rows.packed += row * packed_stride * kPackedVectorBytes;
+  return rows;
+}
+
 // Deals out parts of a buffer one after another; with no buffer it only adds up their sizes.
 class DeviceWorkspace::Layout {
  public:
@@ -34,6 +42,22 @@ class DeviceWorkspace::Layout {
   void Take(DeviceRows& rows, uint64_t count, uint64_t width) {
     rows.stride = static_cast<uint32_t>(AlignUp(width, 4));
     rows.address = Take(count * rows.stride, sizeof(float));
+  }
+  struct PackedRows {
+    DeviceRows& rows;
+    uint64_t count;
+    uint64_t width;
+  };
+  // One place for all: they are packed one after another.
+  void TakePacked(std::initializer_list<PackedRows> all) {
+    uint64_t vectors = 0;
+    for (const PackedRows& each : all) {
+      const uint64_t units = DivCeil(each.width, kPackedUnitColumns);
+      each.rows.packed_stride = static_cast<uint32_t>(units * kPackedUnitVectors);
+      vectors = std::max(vectors, each.count * each.rows.packed_stride);
+    }
+    const uint64_t address = Take(vectors, kPackedVectorBytes);
+    for (const PackedRows& each : all) each.rows.packed = address;
   }
   template <typename T>
   void Take(SharedSpan<T>& part, uint64_t count) {
@@ -77,6 +101,11 @@ void DeviceWorkspace::Place(const Hyperparameters& numbers, const DeviceShape& s
   device.Take(router, batch, numbers.expert_count);
   device.Take(expert_output, choices, width);
   device.Take(chosen_weight, 1, choices);
+  if (shape.packs_rows) {
+    device.TakePacked({{normed, std::max<uint64_t>(batch, shape.logit_rows), width},
+                       {attended, batch, numbers.attention_width()},
+                       {gate, pairs, InnerWidth(numbers)}});
+  }
   upload.Take(turns, batch * numbers.rope.dimensions);
   upload.Take(places, shape.has_embedding ? batch * 2 : 0);
   upload.Take(pair_rows, choices);

@@ -30,13 +30,18 @@ struct DeviceShape {
   KvType kv_type = KvType::kF16;
   bool has_embedding = true;  // token rows are gathered on the device
   bool has_output = true;     // logits are computed on the device
+  bool packs_rows = false;    // for integer dot products
 };
 
-// Rows of floats on the device.
+// Rows of floats on the device; those that are multiplied with have a place for the same rows
+// packed (kernels/vulkan/device_arguments.h), which all such rows share, one after another.
 struct DeviceRows {
   uint64_t address = 0;
   uint32_t stride = 0;
-  uint64_t row(uint64_t index) const { return address + index * stride * sizeof(float); }
+  uint64_t packed = 0;
+  uint32_t packed_stride = 0;  // of kPackedVectorBytes
+  // The rows from one on.
+  DeviceRows From(uint64_t row) const;
 };
 
 // The same memory as host and device see it.

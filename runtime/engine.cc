@@ -40,10 +40,17 @@ EngineOptions HostOptions(const EngineOptions& options, const DeviceEngine& devi
   host.host_layers = plan.shape.first_layer;
   host.context_length = plan.shape.context_length;
   host.batch_tokens = plan.shape.batch_tokens;
-  if (host.memory_budget_bytes && device.unified_memory()) {
-    *host.memory_budget_bytes -= std::min(*host.memory_budget_bytes, plan.total_bytes());
-  }
+  host.other_bytes += DriverComingBytes(device.device());
+  if (device.unified_memory()) host.other_bytes += plan.total_bytes();
   return host;
+}
+
+// A trace is of the host's pages: it keeps the model there.
+Result<std::optional<uint32_t>> ChooseDeviceOf(const EngineOptions& options) {
+  if (options.trace_path.empty()) return ChooseDevice(options.device);
+  if (options.device.choice != DeviceChoice::kVulkan) return std::nullopt;
+  return Fail(ErrorCode::kInvalidArgument,
+              "a trace records what the processor uses: --trace goes with --device cpu");
 }
 
 // Weights that make no sense end here, not in a sampler.
@@ -64,7 +71,7 @@ Engine::~Engine() = default;
 Result<std::unique_ptr<Engine>> Engine::Open(std::unique_ptr<const Model> model,
                                              const EngineOptions& options) {
   KeepHeapSmall();
-  GS_ASSIGN(const std::optional<uint32_t> device_index, ChooseDevice(options.device));
+  GS_ASSIGN(const std::optional<uint32_t> device_index, ChooseDeviceOf(options));
   if (!device_index) return OpenOnHost(std::move(model), options, nullptr);
   GS_ASSIGN(auto device, DeviceEngine::Open(*model, options, *device_index));
   if (device->has_all_layers()) {
@@ -102,7 +109,7 @@ Result<std::unique_ptr<Engine>> Engine::OpenOnDevice(std::unique_ptr<const Model
   GS_ASSIGN(const ProcessMemory process, ReadProcessMemory());
   GS_ASSIGN(const uint64_t available_bytes, AvailableMemoryBytes());
   GS_ASSIGN(const MemoryPlan plan, PlanHostOfDevice(*model, options, process, available_bytes,
-                                                    device->plan(), device->unified_memory()));
+                                                    device->plan(), device->device()));
   GS_TRY(device->OpenAtlas(plan.pool_bytes));
   std::unique_ptr<Engine> engine(new Engine(std::move(model), plan));
   engine->device_ = std::move(device);

@@ -12,7 +12,7 @@ PACKAGES=(
   libvulkan-dev libvulkan-volk-dev libcpp-httplib-dev
   # tests
   libgtest-dev libgmock-dev zlib1g-dev python3-jsonschema
-  mesa-vulkan-drivers vulkan-validationlayers
+  mesa-vulkan-drivers vulkan-validationlayers spirv-tools
 )
 
 # Prints those of its arguments that are not installed.

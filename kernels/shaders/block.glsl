@@ -2,9 +2,10 @@
 // row_major page (core/tile.h). A decoder defines BLOCK_WEIGHTS, BLOCK_BYTES, SHORT_OFFSET and
 // SHORT_BYTES, includes this, and reads a block with Word() and Short() alone:
 //
-//   void Decode(Block block, uint unit, out vec4 weights[8])
+//   void Unpack(Block block, uint unit, out uint q[8], out vec2 scales, out vec2 mins)
 //
-// gives the 32 weights of unit `unit` (of BLOCK_WEIGHTS / 32), in the order of columns.
+// gives the 32 weights of unit `unit` (of BLOCK_WEIGHTS / 32), in the order of columns: four int8 to
+// a word of q, and w = scales[i] * q - mins[i] for the first (i = 0) and second 16 of them.
 #include "kernels/shaders/half.glsl"
 #include "kernels/shaders/memory.glsl"
 
@@ -62,9 +63,9 @@ uint ByteOfWords(Block block, uint index) {
   return Word(block, index / 4) >> index % 4 * 8 & 0xffu;
 }
 
-// The bytes of a word as small integers, and as floats.
-uvec4 Bytes(uint word) { return uvec4(word) >> uvec4(0, 8, 16, 24) & 0xffu; }
-uvec4 Nibbles(uint word) { return uvec4(word) >> uvec4(0, 8, 16, 24) & 0xfu; }
+const uint kNibbles = 0x0f0f0f0fu;
+
+// The bytes of a word.
 vec4 SignedBytes(uint word) {
   return vec4(ivec4(int(word << 24), int(word << 16), int(word << 8), int(word)) >> 24);
 }

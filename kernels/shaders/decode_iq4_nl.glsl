@@ -6,11 +6,12 @@
 #include "kernels/shaders/block.glsl"
 #include "kernels/shaders/iq4_table.glsl"
 
-void Decode(Block block, uint unit, out vec4 weights[8]) {
-  const float scale = ShortHalf(block);
+void Unpack(Block block, uint unit, out uint q[8], out vec2 scales, out vec2 mins) {
   [[unroll]] for (uint i = 0; i < 4; ++i) {
     const uint word = Word(block, i);
-    weights[i] = scale * Iq4Values(Nibbles(word));
-    weights[i + 4] = scale * Iq4Values(Nibbles(word >> 4));
+    q[i] = Iq4Values(word & kNibbles);
+    q[i + 4] = Iq4Values(word >> 4 & kNibbles);
   }
+  scales = vec2(ShortHalf(block));
+  mins = vec2(0);
 }

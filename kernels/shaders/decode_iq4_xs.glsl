@@ -7,14 +7,15 @@
 #include "kernels/shaders/block.glsl"
 #include "kernels/shaders/iq4_table.glsl"
 
-void Decode(Block block, uint unit, out vec4 weights[8]) {
+void Unpack(Block block, uint unit, out uint q[8], out vec2 scales, out vec2 mins) {
   const uint head = Word(block, 0);
   const uint low = Word(block, 1) >> unit * 4 & 15u;
   const uint high = head >> (16 + unit * 2) & 3u;
-  const float scale = HalfToFloat(head & 0xffffu) * (float(low | high << 4) - 32.0);
   [[unroll]] for (uint i = 0; i < 4; ++i) {
     const uint word = Word(block, 2 + unit * 4 + i);
-    weights[i] = scale * Iq4Values(Nibbles(word));
-    weights[i + 4] = scale * Iq4Values(Nibbles(word >> 4));
+    q[i] = Iq4Values(word & kNibbles);
+    q[i + 4] = Iq4Values(word >> 4 & kNibbles);
   }
+  scales = vec2(HalfToFloat(head & 0xffffu) * (float(low | high << 4) - 32.0));
+  mins = vec2(0);
 }

@@ -5,28 +5,29 @@
 #define SHORT_BYTES 1
 #include "kernels/shaders/block.glsl"
 
-// Twice the value of sign, two exponent bits and a mantissa bit: 0 1 2 3 4 6 8 12.
-float TwiceE2m1(uint bits) {
+// Twice the value of sign, two exponent bits and a mantissa bit, int8: 0 1 2 3 4 6 8 12.
+uint TwiceE2m1(uint bits) {
   const uint magnitude = 0xc8643210u >> (bits & 7u) * 4 & 0xfu;
-  return (bits & 8u) == 0 ? float(magnitude) : -float(magnitude);
+  return (bits & 8u) == 0 ? magnitude : -magnitude & 0xffu;
 }
 
-vec4 TwiceE2m1(uvec4 bits) {
-  return vec4(TwiceE2m1(bits.x), TwiceE2m1(bits.y), TwiceE2m1(bits.z), TwiceE2m1(bits.w));
+// Of the four in the bytes of a word.
+uint TwiceE2m1Word(uint bits) {
+  return TwiceE2m1(bits & 15u) | TwiceE2m1(bits >> 8 & 15u) << 8 |
+         TwiceE2m1(bits >> 16 & 15u) << 16 | TwiceE2m1(bits >> 24) << 24;
 }
 
-// 2^(exponent - 128) in two factors, because the whole leaves the range of normal numbers.
-vec2 PowerOfTwo(uint exponent) {
-  const uint half_exponent = exponent / 2;
-  return vec2(uintBitsToFloat((half_exponent + 63u) << 23),
-              uintBitsToFloat((exponent - half_exponent + 63u) << 23));
+// 2^(exponent - 128); a driver may take the two smallest, which are subnormal, for zero.
+float PowerOfTwo(uint exponent) {
+  return uintBitsToFloat(exponent > 1 ? (exponent - 1u) << 23 : 0x200000u << exponent);
 }
 
-void Decode(Block block, uint unit, out vec4 weights[8]) {
-  const vec2 scale = PowerOfTwo(ShortByte(block, 0));
+void Unpack(Block block, uint unit, out uint q[8], out vec2 scales, out vec2 mins) {
   [[unroll]] for (uint i = 0; i < 4; ++i) {
     const uint word = Word(block, i);
-    weights[i] = TwiceE2m1(Nibbles(word)) * scale.x * scale.y;
-    weights[i + 4] = TwiceE2m1(Nibbles(word >> 4)) * scale.x * scale.y;
+    q[i] = TwiceE2m1Word(word & kNibbles);
+    q[i + 4] = TwiceE2m1Word(word >> 4 & kNibbles);
   }
+  scales = vec2(PowerOfTwo(ShortByte(block, 0)));
+  mins = vec2(0);
 }

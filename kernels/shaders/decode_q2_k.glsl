@@ -6,14 +6,12 @@
 #define SHORT_BYTES 0
 #include "kernels/shaders/block.glsl"
 
-void Decode(Block block, uint unit, out vec4 weights[8]) {
+void Unpack(Block block, uint unit, out uint q[8], out vec2 scales, out vec2 mins) {
   const vec2 d = HalvesToFloats(Word(block, 20));
   const uint packed = Word(block, unit / 2) >> unit % 2 * 16;
-  const vec2 scales = d.x * vec2(packed & 15u, packed >> 8 & 15u);
-  const vec2 mins = d.y * vec2(packed >> 4 & 15u, packed >> 12 & 15u);
   [[unroll]] for (uint i = 0; i < 8; ++i) {
-    const uint word = Word(block, 4 + unit / 4 * 8 + i) >> unit % 4 * 2;
-    const vec4 q = vec4(Bytes(word & 0x03030303u));
-    weights[i] = i < 4 ? fma(q, vec4(scales.x), vec4(-mins.x)) : fma(q, vec4(scales.y), vec4(-mins.y));
+    q[i] = Word(block, 4 + unit / 4 * 8 + i) >> unit % 4 * 2 & 0x03030303u;
   }
+  scales = d.x * vec2(packed & 15u, packed >> 8 & 15u);
+  mins = d.y * vec2(packed >> 4 & 15u, packed >> 12 & 15u);
 }

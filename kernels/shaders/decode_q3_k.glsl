@@ -13,12 +13,12 @@ int SixBitScale(Block block, uint sub) {
   return int(low | top << 4) - 32;
 }
 
-void Decode(Block block, uint unit, out vec4 weights[8]) {
-  const vec2 factors =
-      ShortHalf(block) * vec2(SixBitScale(block, unit * 2), SixBitScale(block, unit * 2 + 1));
+void Unpack(Block block, uint unit, out uint q[8], out vec2 scales, out vec2 mins) {
   [[unroll]] for (uint i = 0; i < 8; ++i) {
-    const uvec4 low = Bytes(Word(block, 8 + unit / 4 * 8 + i) >> unit % 4 * 2 & 0x03030303u);
-    const uvec4 high = Bytes(Word(block, i) >> unit & 0x01010101u) << 2;
-    weights[i] = (i < 4 ? factors.x : factors.y) * (vec4(low | high) - 4.0);
+    const uint low = Word(block, 8 + unit / 4 * 8 + i) >> unit % 4 * 2 & 0x03030303u;
+    q[i] = low | (Word(block, i) >> unit & 0x01010101u) << 2;
   }
+  scales = ShortHalf(block) *
+           vec2(SixBitScale(block, unit * 2), SixBitScale(block, unit * 2 + 1));
+  mins = 4.0 * scales;
 }

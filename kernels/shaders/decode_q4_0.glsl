@@ -5,11 +5,12 @@
 #define SHORT_BYTES 2
 #include "kernels/shaders/block.glsl"
 
-void Decode(Block block, uint unit, out vec4 weights[8]) {
-  const float scale = ShortHalf(block);
+void Unpack(Block block, uint unit, out uint q[8], out vec2 scales, out vec2 mins) {
   [[unroll]] for (uint i = 0; i < 4; ++i) {
     const uint word = Word(block, i);
-    weights[i] = scale * (vec4(Nibbles(word)) - 8.0);
-    weights[i + 4] = scale * (vec4(Nibbles(word >> 4)) - 8.0);
+    q[i] = word & kNibbles;
+    q[i + 4] = word >> 4 & kNibbles;
   }
+  scales = vec2(ShortHalf(block));
+  mins = 8.0 * scales;
 }

@@ -5,11 +5,13 @@
 #define SHORT_BYTES 0
 #include "kernels/shaders/block.glsl"
 
-void Decode(Block block, uint unit, out vec4 weights[8]) {
+void Unpack(Block block, uint unit, out uint q[8], out vec2 scales, out vec2 mins) {
   const vec2 factors = HalvesToFloats(Word(block, 0));
   [[unroll]] for (uint i = 0; i < 4; ++i) {
     const uint word = Word(block, i + 1);
-    weights[i] = fma(vec4(Nibbles(word)), vec4(factors.x), vec4(factors.y));
-    weights[i + 4] = fma(vec4(Nibbles(word >> 4)), vec4(factors.x), vec4(factors.y));
+    q[i] = word & kNibbles;
+    q[i + 4] = word >> 4 & kNibbles;
   }
+  scales = factors.xx;
+  mins = -factors.yy;
 }

@@ -6,11 +6,12 @@
 #include "kernels/shaders/block.glsl"
 #include "kernels/shaders/six_bit_scales.glsl"
 
-void Decode(Block block, uint unit, out vec4 weights[8]) {
+void Unpack(Block block, uint unit, out uint q[8], out vec2 scales, out vec2 mins) {
   const vec2 factors = HalvesToFloats(Word(block, 0)) * vec2(SixBitScaleMin(block, unit));
   const uint shift = unit % 2 * 4;
   [[unroll]] for (uint i = 0; i < 8; ++i) {
-    const uvec4 q = Nibbles(Word(block, 4 + unit / 2 * 8 + i) >> shift);
-    weights[i] = fma(vec4(q), vec4(factors.x), vec4(-factors.y));
+    q[i] = Word(block, 4 + unit / 2 * 8 + i) >> shift & kNibbles;
   }
+  scales = factors.xx;
+  mins = factors.yy;
 }

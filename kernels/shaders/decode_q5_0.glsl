@@ -6,12 +6,13 @@
 #include "kernels/shaders/block.glsl"
 #include "kernels/shaders/fifth_bits.glsl"
 
-void Decode(Block block, uint unit, out vec4 weights[8]) {
-  const float scale = ShortHalf(block);
+void Unpack(Block block, uint unit, out uint q[8], out vec2 scales, out vec2 mins) {
   const uint high = Word(block, 0);
   [[unroll]] for (uint i = 0; i < 4; ++i) {
     const uint word = Word(block, i + 1);
-    weights[i] = scale * (vec4(Nibbles(word) | FifthBits(high, i * 4)) - 16.0);
-    weights[i + 4] = scale * (vec4(Nibbles(word >> 4) | FifthBits(high, i * 4 + 16)) - 16.0);
+    q[i] = word & kNibbles | FifthBits(high >> i * 4);
+    q[i + 4] = word >> 4 & kNibbles | FifthBits(high >> (i * 4 + 16));
   }
+  scales = vec2(ShortHalf(block));
+  mins = 16.0 * scales;
 }

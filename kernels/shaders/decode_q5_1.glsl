@@ -6,14 +6,14 @@
 #include "kernels/shaders/block.glsl"
 #include "kernels/shaders/fifth_bits.glsl"
 
-void Decode(Block block, uint unit, out vec4 weights[8]) {
+void Unpack(Block block, uint unit, out uint q[8], out vec2 scales, out vec2 mins) {
   const vec2 factors = HalvesToFloats(Word(block, 0));
   const uint high = Word(block, 1);
   [[unroll]] for (uint i = 0; i < 4; ++i) {
     const uint word = Word(block, i + 2);
-    const uvec4 low_half = Nibbles(word) | FifthBits(high, i * 4);
-    const uvec4 high_half = Nibbles(word >> 4) | FifthBits(high, i * 4 + 16);
-    weights[i] = fma(vec4(low_half), vec4(factors.x), vec4(factors.y));
-    weights[i + 4] = fma(vec4(high_half), vec4(factors.x), vec4(factors.y));
+    q[i] = word & kNibbles | FifthBits(high >> i * 4);
+    q[i + 4] = word >> 4 & kNibbles | FifthBits(high >> (i * 4 + 16));
   }
+  scales = factors.xx;
+  mins = -factors.yy;
 }

@@ -7,12 +7,13 @@
 #include "kernels/shaders/block.glsl"
 #include "kernels/shaders/six_bit_scales.glsl"
 
-void Decode(Block block, uint unit, out vec4 weights[8]) {
+void Unpack(Block block, uint unit, out uint q[8], out vec2 scales, out vec2 mins) {
   const vec2 factors = HalvesToFloats(Word(block, 0)) * vec2(SixBitScaleMin(block, unit));
   const uint shift = unit % 2 * 4;
   [[unroll]] for (uint i = 0; i < 8; ++i) {
-    const uvec4 low = Nibbles(Word(block, 12 + unit / 2 * 8 + i) >> shift);
-    const uvec4 high = Bytes(Word(block, 4 + i) >> unit & 0x01010101u) << 4;
-    weights[i] = fma(vec4(low | high), vec4(factors.x), vec4(-factors.y));
+    const uint low = Word(block, 12 + unit / 2 * 8 + i) >> shift & kNibbles;
+    q[i] = low | (Word(block, 4 + i) >> unit & 0x01010101u) << 4;
   }
+  scales = factors.xx;
+  mins = factors.yy;
 }

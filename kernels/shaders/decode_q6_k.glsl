@@ -7,17 +7,16 @@
 #define SHORT_BYTES 2
 #include "kernels/shaders/block.glsl"
 
-void Decode(Block block, uint unit, out vec4 weights[8]) {
+void Unpack(Block block, uint unit, out uint q[8], out vec2 scales, out vec2 mins) {
   const uint half_index = unit / 4;
   const uint quarter = unit % 4;
-  const uint scales = Word(block, 48 + unit / 2) >> unit % 2 * 16;
-  const vec2 factors = ShortHalf(block) * SignedBytes(scales).xy;
+  const uint packed = Word(block, 48 + unit / 2) >> unit % 2 * 16;
   const uint low_word = half_index * 16 + quarter % 2 * 8;
   const uint low_shift = quarter / 2 * 4;
   [[unroll]] for (uint i = 0; i < 8; ++i) {
-    const uvec4 low = Nibbles(Word(block, low_word + i) >> low_shift);
-    const uvec4 high =
-        Bytes(Word(block, 32 + half_index * 8 + i) >> quarter * 2 & 0x03030303u) << 4;
-    weights[i] = (i < 4 ? factors.x : factors.y) * (vec4(low | high) - 32.0);
+    const uint low = Word(block, low_word + i) >> low_shift & kNibbles;
+    q[i] = low | (Word(block, 32 + half_index * 8 + i) >> quarter * 2 & 0x03030303u) << 4;
   }
+  scales = ShortHalf(block) * SignedBytes(packed).xy;
+  mins = 32.0 * scales;
 }

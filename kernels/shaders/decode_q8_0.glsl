@@ -5,7 +5,8 @@
 #define SHORT_BYTES 2
 #include "kernels/shaders/block.glsl"
 
-void Decode(Block block, uint unit, out vec4 weights[8]) {
-  const float scale = ShortHalf(block);
-  [[unroll]] for (uint i = 0; i < 8; ++i) weights[i] = scale * SignedBytes(Word(block, i));
+void Unpack(Block block, uint unit, out uint q[8], out vec2 scales, out vec2 mins) {
+  [[unroll]] for (uint i = 0; i < 8; ++i) q[i] = Word(block, i);
+  scales = vec2(ShortHalf(block));
+  mins = vec2(0);
 }

@@ -1,4 +1,4 @@
-// Bits first..first + 3 of `bits`, each as the fifth bit of a weight.
-uvec4 FifthBits(uint bits, uint first) {
-  return (uvec4(bits) >> (uvec4(0, 1, 2, 3) + first) & 1u) << 4;
+// The low four bits of `bits`, each as the fifth bit of a byte.
+uint FifthBits(uint bits) {
+  return (bits & 1u) << 4 | (bits & 2u) << 11 | (bits & 4u) << 18 | (bits & 8u) << 25;
 }

@@ -1,5 +1,9 @@
 // Rows of the token embedding as floats: out[i] = table[token i]. The host says where each token's
 // row begins: a page of the core, and in it a block (row_major) or a tile row (column_major).
+#ifndef ELEMENTS
+#include "kernels/shaders/decode_unit.glsl"
+#endif
+
 layout(local_size_x_id = 3) in;
 
 layout(push_constant) uniform Push {

@@ -5,6 +5,10 @@
 // workgroup has several parts, each of which sums every kParts-th page. The parts are then added in
 // order. So a value's sum has one fixed order, whatever the place of the pages, the number of
 // tokens (kTokens only says how many share the decoded weights), and the split into dispatches.
+#ifndef ELEMENTS
+#include "kernels/shaders/decode_unit.glsl"
+#endif
+
 layout(local_size_x_id = 2) in;
 layout(constant_id = 3) const uint kParts = 1;
 layout(constant_id = 4) const uint kTokens = 1;

@@ -26,7 +26,9 @@ DeviceMatrix DescribeMatrix(const TensorLayout& layout, uint64_t first_page);
 // y[i] = W x[i] for the rows of some strips.
 struct MatMulArguments {
   uint64_t page_table = 0;
-  uint64_t x = 0;  // rows are 16-byte aligned: x_stride is a multiple of 4
+  // Rows of floats, 16-byte aligned: x_stride is a multiple of 4. For a type that is multiplied by
+  // integer dot products packed rows, whose x_stride counts kPackedVectorBytes.
+  uint64_t x = 0;
   uint64_t y = 0;
   uint64_t x_rows = 0;  // u32 for each token: its row of x; 0: token i has row i
   uint32_t first_page = 0;
@@ -38,6 +40,18 @@ struct MatMulArguments {
   uint32_t x_stride = 0;
   uint32_t y_stride = 0;
   uint32_t has_x_rows = 0;
+};
+
+// Rows of floats as integer dot products take them (kernels/shaders/packed.glsl).
+inline constexpr uint64_t kPackedUnitColumns = 32;
+inline constexpr uint64_t kPackedUnitVectors = 5;
+inline constexpr uint64_t kPackedVectorBytes = 16;
+struct PackRowsArguments {
+  uint64_t values = 0;
+  uint64_t rows = 0;
+  uint32_t columns = 0;
+  uint32_t stride = 0;
+  uint32_t units = 0;  // in a row: columns / 32, rounded up
 };
 
 // values[token] = a row of a table of any layout, for tokens [first_token, + count).

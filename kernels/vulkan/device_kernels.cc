@@ -16,6 +16,7 @@ namespace {
 constexpr uint32_t kMaxGroups = 65535;       // in one direction, what every device offers
 constexpr uint32_t kStripInvocations = 256;  // of a strip's workgroup, at most
 constexpr uint32_t kBatchTokens = 8;         // tokens that share a decoded weight
+constexpr uint32_t kMatrixSide = 16;         // of a cooperative matrix
 
 // "matmul_q4_k"
 std::string ShaderName(std::string_view operation, TensorType type) {
@@ -25,13 +26,26 @@ std::string ShaderName(std::string_view operation, TensorType type) {
   return name;
 }
 
+bool HasShader(std::string_view name) {
+  const auto shaders = kernels_shaders::All();
+  return std::any_of(shaders.begin(), shaders.end(),
+                     [name](const auto& shader) { return shader.name == name; });
+}
+
 }  // namespace
 
-bool HasDeviceKernels(TensorType type) {
-  const auto shaders = kernels_shaders::All();
-  return std::any_of(
-      shaders.begin(), shaders.end(),
-      [name = ShaderName("matmul", type)](const auto& shader) { return shader.name == name; });
+bool HasDeviceKernels(TensorType type) { return HasShader(ShaderName("matmul", type)); }
+
+KernelTuning TuningFor(const gpu::DeviceInfo& info) {
+  return {
+      .subgroup_size = std::max(info.subgroup_size, 1u),
+      .wide_groups = info.type != gpu::DeviceType::kCpu,
+      .integer_dot = info.integer_dot_product && info.fast_integer_dot,
+  };
+}
+
+bool DeviceKernels::UsesIntegerDot(TensorType type) const {
+  return tuning_.integer_dot && HasShader(ShaderName("matmul_dot", type));
 }
 
 DeviceMatrix DescribeMatrix(const TensorLayout& layout, uint64_t first_page) {
@@ -85,40 +99,76 @@ Result<void> DeviceKernels::Record(gpu::Commands& commands, std::string_view sha
   return {};
 }
 
-// A power of two. A processor runs a workgroup's subgroups one after another and pays for barriers.
+// A power of two.
 uint32_t DeviceKernels::GroupSize(uint32_t preferred) const {
-  const uint32_t wanted =
-      is_processor() ? std::max(device_.info().subgroup_size, 1u) * 2 : preferred;
+  const uint32_t wanted = tuning_.wide_groups ? preferred : tuning_.subgroup_size * 2;
   return std::bit_floor(std::min(wanted, device_.info().max_workgroup_invocations));
 }
 
 Result<void> DeviceKernels::MatMul(gpu::Commands& commands, const DeviceMatrix& matrix,
                                    uint32_t first_strip, uint32_t strip_count,
                                    MatMulArguments arguments) {
-  GS_CHECK(arguments.x_stride % 4 == 0 && arguments.x % 16 == 0);
+  GS_CHECK(arguments.x % 16 == 0);
+  GS_CHECK(arguments.x_stride % 4 == 0 || UsesIntegerDot(matrix.type));
   const uint32_t most_parts =
-      is_processor()
-          ? 1
-          : std::max(1u, std::min(kStripInvocations, device_.info().max_workgroup_invocations) /
-                             matrix.tile_rows);
+      tuning_.wide_groups
+          ? std::max(1u, std::min(kStripInvocations, device_.info().max_workgroup_invocations) /
+                             matrix.tile_rows)
+          : 1;
   const uint32_t rounds = static_cast<uint32_t>(DivCeil(matrix.pages_per_strip, most_parts));
   const uint32_t parts = static_cast<uint32_t>(DivCeil(matrix.pages_per_strip, rounds));
-  const uint32_t subgroup = std::max(device_.info().subgroup_size, 1u);
   const uint32_t tokens = arguments.token_count == 1 ? 1 : kBatchTokens;
   const std::array<uint32_t, 5> constants = {
       matrix.tile_rows, matrix.tile_columns,
-      static_cast<uint32_t>(AlignUp(parts * matrix.tile_rows, subgroup)), parts, tokens};
+      static_cast<uint32_t>(AlignUp(parts * matrix.tile_rows, tuning_.subgroup_size)), parts,
+      tokens};
   arguments.first_page = matrix.first_page;
   arguments.pages_per_strip = matrix.pages_per_strip;
   arguments.columns = matrix.columns;
   arguments.rows = matrix.rows;
   arguments.has_x_rows = arguments.x_rows != 0 ? 1 : 0;
+  arguments.first_strip = first_strip;
+  const bool by_matrices = tuning_.cooperative_matrix && arguments.token_count > 1 &&
+                           HasShader(ShaderName("matmul_matrix", matrix.type));
+  if (by_matrices) return MatMulByMatrices(commands, matrix, strip_count, arguments);
   const auto token_groups = static_cast<uint32_t>(DivCeil(arguments.token_count, tokens));
-  const std::string shader = ShaderName("matmul", matrix.type);
+  const std::string shader =
+      ShaderName(UsesIntegerDot(matrix.type) ? "matmul_dot" : "matmul", matrix.type);
   for (uint32_t done = 0; done < strip_count; done += kMaxGroups) {
     arguments.first_strip = first_strip + done;
     GS_TRY(Record(commands, shader, constants, arguments, std::min(kMaxGroups, strip_count - done),
                   token_groups));
+  }
+  return {};
+}
+
+// A subgroup has 16 rows of a strip and 16 tokens.
+Result<void> DeviceKernels::MatMulByMatrices(gpu::Commands& commands, const DeviceMatrix& matrix,
+                                             uint32_t strip_count, MatMulArguments arguments) {
+  const std::array<uint32_t, 3> constants = {matrix.tile_rows, matrix.tile_columns,
+                                             tuning_.subgroup_size};
+  const auto groups = static_cast<uint32_t>(DivCeil(matrix.tile_rows, kMatrixSide));
+  const auto token_groups = static_cast<uint32_t>(DivCeil(arguments.token_count, kMatrixSide));
+  const uint32_t most_strips = kMaxGroups / groups;
+  for (uint32_t done = 0; done < strip_count; done += most_strips) {
+    const uint32_t strips = std::min(most_strips, strip_count - done);
+    GS_TRY(Record(commands, ShaderName("matmul_matrix", matrix.type), constants, arguments,
+                  strips * groups, token_groups));
+    arguments.first_strip += strips;
+  }
+  return {};
+}
+
+Result<void> DeviceKernels::PackRows(gpu::Commands& commands, uint32_t row_count,
+                                     PackRowsArguments arguments) {
+  const std::array<uint32_t, 1> constants = {GroupSize(64)};
+  const auto groups = static_cast<uint32_t>(DivCeil(arguments.units, constants[0]));
+  for (uint32_t done = 0; done < row_count;) {
+    const uint32_t rows = std::min(kMaxGroups, row_count - done);
+    GS_TRY(Record(commands, "pack_rows", constants, arguments, groups, rows));
+    arguments.values += uint64_t{rows} * arguments.stride * sizeof(float);
+    arguments.rows += uint64_t{rows} * arguments.units * kPackedUnitVectors * kPackedVectorBytes;
+    done += rows;
   }
   return {};
 }

@@ -166,6 +166,86 @@ TEST_F(RunCommandTest, KeepsAMemoryBudgetAndNamesTheSmallest) {
 #endif
 }
 
+// Where there is a Vulkan device, lavapipe at least.
+class DeviceCommandTest : public RunCommandTest {
+ protected:
+  void SetUp() override {
+    RunCommandTest::SetUp();
+    const ProgramResult result = Run({"-n", "1", "--quiet"});
+    if (result.exit_code == 13) GTEST_SKIP() << result.err;
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+  }
+
+  ProgramResult Run(std::vector<std::string> more) const {
+    std::vector<std::string> arguments = {"run",    Core(), "-p",       "Once upon a time",
+                                          "--temp", "0",    "--device", "vulkan"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return RunProgram(arguments);
+  }
+};
+
+TEST_F(DeviceCommandTest, WritesTheProcessorsTextAndSaysWhatTheDeviceDid) {
+  const auto file = directory_ / "stats.json";
+  const ProgramResult on_device =
+      Run({"-n", "30", "--vram-budget", "4M", "--stats", file.string()});
+  ASSERT_EQ(on_device.exit_code, 0) << on_device.err;
+  const ProgramResult on_cpu = RunProgram(
+      {"run", Core(), "-p", "Once upon a time", "-n", "30", "--temp", "0", "--device", "cpu"});
+  EXPECT_EQ(on_device.out, on_cpu.out);
+  for (const char* word : {"device ", "all layers", "loaded", "link", "checked", "swaps",
+                           "submitted", "taken at most of 4.0 MiB"}) {
+    EXPECT_NE(on_device.err.find(word), std::string::npos) << word << " not in " << on_device.err;
+  }
+  const auto stats = ReadJson(file);
+  const auto& device = stats.at("device");
+  EXPECT_EQ(device.at("page_hits"), stats.at("page_hits"));
+  EXPECT_GT(device.at("disk_pages"), 0);
+  EXPECT_GE(device.at("checked_pages"), device.at("disk_pages"));
+  EXPECT_EQ(device.at("bytes_read_back"), 30 * 1024 * 4);
+  EXPECT_GT(device.at("swap_p99_seconds"), 0);
+  EXPECT_LE(device.at("peak_bytes"), device.at("limit_bytes"));
+  EXPECT_EQ(device.at("limit_bytes"), 4 << 20);
+}
+
+TEST_F(DeviceCommandTest, ASplitModelKeepsAMemoryBudgetToo) {
+  for (const char* layers : {"4", "2"}) {
+    SCOPED_TRACE(layers);
+    const ProgramResult refused = Run({"--gpu-layers", layers, "--memory-budget", "2M"});
+    EXPECT_EQ(refused.exit_code, 12);
+    const std::string named = "--memory-budget ";
+    const size_t at = refused.err.find(named);
+    ASSERT_NE(at, std::string::npos) << refused.err;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    const uint64_t mebibytes = std::stoull(refused.err.substr(at + named.size())) + 4;
+    const auto file = directory_ / "stats.json";
+    const ProgramResult kept = Run({"--gpu-layers", layers, "-n", "40", "--memory-budget",
+                                    std::to_string(mebibytes) + "M", "--stats", file.string()});
+    ASSERT_EQ(kept.exit_code, 0) << kept.err;
+    const auto stats = ReadJson(file);
+    EXPECT_LT(stats.at("peak_resident_bytes"), stats.at("memory_budget_bytes"));
+#endif
+  }
+}
+
+TEST_F(DeviceCommandTest, APatchedModelComputesWhatItsTargetDoes) {
+  const std::string target = (InTreeDataDir() / "tale-bard-Q4_K_M.gguf").string();
+  const std::string patch = (directory_ / "bard.sgdelta").string();
+  const std::string target_core = (directory_ / "bard").string();
+  ASSERT_EQ(
+      RunProgram({"delta", "create", "--base", InTreeModel(), "--target", target, "-o", patch})
+          .exit_code,
+      0);
+  ASSERT_EQ(RunProgram({"shard", target, "-o", target_core, "--quiet"}).exit_code, 0);
+  const std::vector<std::string> how = {"-p", "Once upon a time", "--device", "vulkan"};
+  std::vector<std::string> patched = {"logits", Core(), "--patch", patch};
+  std::vector<std::string> whole = {"logits", target_core};
+  patched.insert(patched.end(), how.begin(), how.end());
+  whole.insert(whole.end(), how.begin(), how.end());
+  const ProgramResult expected = RunProgram(whole);
+  ASSERT_EQ(expected.exit_code, 0) << expected.err;
+  EXPECT_EQ(RunProgram(patched).out, expected.out);
+}
+
 TEST_F(RunCommandTest, TheSameSeedGivesTheSameText) {
   const auto text = [&](const std::string& seed, const std::string& threads) {
     return RunProgram({"run", Core(), "-p", "The old dog", "-n", "40", "--temp", "1.1", "--seed",

@@ -1,18 +1,14 @@
 // Models on a Vulkan device (lavapipe, where there is no other): as close to the golden files as
 // the peer at least, and the same bits whatever the device's memory, the batches, and the waves
 // that a pass is cut into.
-#include "gpu/device.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <string>
 
-#include "runtime/engine.h"
-#include "tests/golden/golden_checks.h"
-#include "tests/golden/sharded_model.h"
-#include "tests/support/testdata.h"
+#include "tests/golden/device_fixture.h"
 
 namespace gguf_shard {
 namespace {
@@ -26,25 +22,8 @@ constexpr double kPromisedMargin = 0.1;
 // Errors of f32 activations; ours on the CPU, with 16 bits, are about 1e-4.
 constexpr double kDeviceErrorLimit = 2e-5;
 
-class DeviceEngineTest : public ::testing::Test {
+class DeviceModelTest : public DeviceEngineTest {
  protected:
-  void SetUp() override {
-    if (gpu::ListDevices().empty()) GTEST_SKIP() << "there is no Vulkan device";
-    messages_before_ = gpu::GetValidationMessages().count;
-  }
-  void TearDown() override {
-    const auto messages = gpu::GetValidationMessages();
-    EXPECT_EQ(messages.count, messages_before_) << messages.first;
-  }
-
-  static EngineOptions DeviceOptions() {
-    EngineOptions options = ExactOptions();
-    options.device.choice = DeviceChoice::kVulkan;
-    options.context_length = 128;
-    options.batch_tokens = 32;
-    return options;
-  }
-
   static std::vector<GoldenCase> ShortCases(const GoldenFile& golden) {
     std::vector<GoldenCase> cases;
     for (const GoldenCase& one : golden.cases) {
@@ -86,26 +65,9 @@ class DeviceEngineTest : public ::testing::Test {
       ExpectSameLogits(**sharded, model_bytes / divisor, cases[0].tokens, *expected);
     }
   }
-
-  static void ExpectSameLogits(const ShardedModel& sharded, uint64_t pool_bytes,
-                               std::span<const TokenId> tokens, std::span<const float> expected) {
-    EngineOptions options = DeviceOptions();
-    options.pool_bytes = pool_bytes;
-    const auto engine = sharded.Open(options);
-    ASSERT_TRUE(engine) << engine.error().ToString();
-    const auto logits = AllLogits(**engine, tokens);
-    ASSERT_TRUE(logits) << logits.error().ToString();
-    EXPECT_TRUE(std::ranges::equal(*logits, expected));
-    const auto stats = (*engine)->Stats();
-    ASSERT_TRUE(stats) << stats.error().ToString();
-    EXPECT_LE(stats->device->atlas.device_bytes, pool_bytes);
-  }
-
- private:
-  uint64_t messages_before_ = 0;
 };
 
-class DeviceGoldenTest : public DeviceEngineTest,
+class DeviceGoldenTest : public DeviceModelTest,
                          public ::testing::WithParamInterface<GoldenModel> {};
 
 TEST_P(DeviceGoldenTest, ComputesTheGoldenProbabilitiesWithinAnyMemory) {
@@ -118,7 +80,7 @@ TEST_P(DeviceGoldenTest, ComputesTheGoldenProbabilitiesWithinAnyMemory) {
 INSTANTIATE_TEST_SUITE_P(Models, DeviceGoldenTest, ::testing::ValuesIn(kGoldenModels),
                          [](const auto& param) { return TestNameOf(param.param); });
 
-class InTreeDeviceTest : public DeviceEngineTest {
+class InTreeDeviceTest : public DeviceModelTest {
  protected:
   void SetUp() override {
     DeviceEngineTest::SetUp();
@@ -222,6 +184,103 @@ TEST_F(InTreeDeviceTest, ABudgetIsKeptAndTheSmallestIsNamed) {
   const auto roomy = Logits(DeviceOptions());
   ASSERT_TRUE(roomy) << roomy.error().ToString();
   EXPECT_TRUE(*roomy == *logits);
+}
+
+// Whole passes on the device: no more than a submission for each layer, and nothing comes back but
+// logits.
+TEST_F(InTreeDeviceTest, APassIsFewSubmissionsAndReadsBackItsLogitsAlone) {
+  const auto engine = sharded_->Open(DeviceOptions());
+  ASSERT_TRUE(engine) << engine.error().ToString();
+  ASSERT_TRUE((*engine)->Evaluate(golden_.cases[1].tokens));
+  const auto before = (*engine)->Stats();
+  ASSERT_TRUE(before) << before.error().ToString();
+  constexpr uint64_t kPasses = 5;
+  for (uint64_t pass = 0; pass < kPasses; ++pass) {
+    ASSERT_TRUE((*engine)->Evaluate(std::span(golden_.cases[1].tokens).first(1)));
+  }
+  const auto after = (*engine)->Stats();
+  ASSERT_TRUE(after) << after.error().ToString();
+  const uint64_t layers = after->device->layer_count;
+  EXPECT_LE(after->device->waves - before->device->waves, kPasses * layers);
+  EXPECT_LE(after->device->host_waits - before->device->host_waits, kPasses);
+  EXPECT_EQ(after->device->read_back_bytes - before->device->read_back_bytes,
+            kPasses * golden_.vocab_size * sizeof(float));
+  // Everything is resident: nothing moves to the device any more, and no table changes.
+  EXPECT_EQ(after->device->atlas.pages.bytes_read, before->device->atlas.pages.bytes_read);
+  EXPECT_EQ(after->device->atlas.swaps, before->device->atlas.swaps);
+}
+
+TEST_F(InTreeDeviceTest, OfExpertsTheChoicesComeBackToo) {
+  SyntheticModel experts;
+  for (const SyntheticModel& model : SyntheticModels()) {
+    if (model.name == "qwen3moe") experts = model;
+  }
+  const auto sharded = ShardedModel::FromSynthetic(experts);
+  ASSERT_TRUE(sharded) << sharded.error().ToString();
+  const auto engine = (*sharded)->Open(DeviceOptions());
+  ASSERT_TRUE(engine) << engine.error().ToString();
+  const TokenId token = 1;
+  ASSERT_TRUE((*engine)->Evaluate({&token, 1}));
+  const auto stats = (*engine)->Stats();
+  ASSERT_TRUE(stats) << stats.error().ToString();
+  const uint64_t choices = uint64_t{experts.layers} * experts.experts_used * sizeof(uint32_t);
+  const uint64_t logits = (*engine)->model().weights().vocab_size() * sizeof(float);
+  EXPECT_EQ(stats->device->read_back_bytes, choices + logits);
+  EXPECT_LE(stats->device->host_waits, experts.layers + 1);
+}
+
+TEST_F(InTreeDeviceTest, ADamagedPageIsNamedAndNeverComputedWith) {
+  const auto core = CoreFile::Open(sharded_->map_path());
+  ASSERT_TRUE(core) << core.error().ToString();
+  const MapTensor* tensor = core->map().FindTensor("blk.2.ffn_up.weight");
+  ASSERT_NE(tensor, nullptr);
+  std::fstream file(sharded_->core_path(), std::ios::in | std::ios::out | std::ios::binary);
+  const auto offset = static_cast<std::streamoff>(core->page_offset(tensor->first_page) + 100);
+  file.seekg(offset);
+  const auto byte = static_cast<char>(file.get() ^ 1);
+  file.seekp(offset);
+  file.put(byte);
+  file.close();
+  for (const uint64_t pool_bytes : {uint64_t{1} << 20, uint64_t{8} << 20}) {
+    EngineOptions options = DeviceOptions();
+    options.pool_bytes = pool_bytes;
+    const auto logits = Logits(options);
+    ASSERT_FALSE(logits);
+    EXPECT_EQ(logits.error().code(), ErrorCode::kChecksumMismatch) << logits.error().ToString();
+    EXPECT_EQ(logits.error().tensor(), "blk.2.ffn_up.weight");
+    EXPECT_TRUE(logits.error().page_index().has_value());
+  }
+}
+
+// Integer dot products: within what 16-bit activations cost, and as independent of budget and
+// batch.
+TEST_F(InTreeDeviceTest, IntegersComputeTheGoldenProbabilitiesWithinAnyMemory) {
+  EngineOptions options = DeviceOptions();
+  options.device.math = DeviceMath::kInteger;
+  const auto engine = sharded_->Open(options);
+  if (!engine && engine.error().code() == ErrorCode::kUnsupported) GTEST_SKIP();
+  ASSERT_TRUE(engine) << engine.error().ToString();
+  const auto error = MeanError(**engine, golden_.cases);
+  ASSERT_TRUE(error) << error.error().ToString();
+  RecordProperty("mean_error", std::to_string(*error));
+  EXPECT_LE(*error, 4e-4);
+  EXPECT_GT(*error, 1e-6) << "that is f32";
+  ExpectGreedy(**engine, golden_.cases[1]);
+  const auto together = AllLogits(**engine, golden_.cases[1].tokens);
+  ASSERT_TRUE(together) << together.error().ToString();
+  options.pool_bytes = (*engine)->model().weight_bytes() / 4;
+  options.batch_tokens = 2;
+  const auto pieces = Logits(options);
+  ASSERT_TRUE(pieces) << pieces.error().ToString();
+  EXPECT_TRUE(*together == *pieces);
+}
+
+TEST_F(InTreeDeviceTest, ATraceKeepsTheModelOnTheProcessor) {
+  EngineOptions options = DeviceOptions();
+  options.trace_path = "unused.trace";
+  const auto refused = sharded_->Open(options);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ErrorCode::kInvalidArgument);
 }
 
 TEST_F(InTreeDeviceTest, ADeviceThatIsNotThereIsAnError) {

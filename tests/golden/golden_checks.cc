@@ -16,6 +16,8 @@ TokenId BestToken(std::span<const float> logits) {
 
 void PrintTo(const GoldenModel& model, std::ostream* out) { *out << model.name; }
 
+void PrintTo(const SyntheticModel& model, std::ostream* out) { *out << model.name; }
+
 std::string TestNameOf(const GoldenModel& model) {
   std::string name = model.name;
   std::replace(name.begin(), name.end(), '-', '_');
@@ -38,6 +40,24 @@ Result<double> MeanError(Engine& engine, std::span<const GoldenCase> cases) {
         }));
   }
   return sum / static_cast<double>(count);
+}
+
+double LargestDifference(const GoldenFile& golden, std::span<const float> logits) {
+  const GoldenCase& expected = golden.cases.front();
+  double largest = 0;
+  for (size_t position = 0; position < expected.positions.size(); ++position) {
+    const auto row = logits.subspan(position * golden.vocab_size, golden.vocab_size);
+    const double logsumexp = LogSumExp(row);
+    const auto compare = [&](TokenId token, double logprob) {
+      const double ours = row[static_cast<size_t>(token)] - logsumexp;
+      largest = std::max(largest, std::abs(ours - logprob));
+    };
+    const GoldenPosition& at = expected.positions[position];
+    largest = std::max(largest, std::abs(logsumexp - at.logsumexp));
+    for (const auto& [id, logprob] : at.top) compare(id, logprob);
+    if (at.next_logprob) compare(expected.tokens[position + 1], *at.next_logprob);
+  }
+  return largest;
 }
 
 Result<std::vector<TokenId>> Greedy(Engine& engine, const GoldenCase& expected, size_t count) {

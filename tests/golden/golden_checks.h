@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "runtime/engine.h"
 #include "tests/golden/golden_file.h"
+#include "tests/tools/synthetic_model.h"
 
 namespace gguf_shard {
 
@@ -22,6 +23,7 @@ struct GoldenModel {
 };
 
 void PrintTo(const GoldenModel& model, std::ostream* out);
+void PrintTo(const SyntheticModel& model, std::ostream* out);
 // A test's name may have no dashes.
 std::string TestNameOf(const GoldenModel& model);
 
@@ -51,6 +53,10 @@ inline constexpr GoldenModel kGoldenModels[] = {
 
 // The mean of |next_logprob - golden| over all positions of these cases.
 Result<double> MeanError(Engine& engine, std::span<const GoldenCase> cases);
+
+// The largest difference of any probability that the file's first case lists; `logits` are
+// [token][vocab] of its tokens.
+double LargestDifference(const GoldenFile& golden, std::span<const float> logits);
 
 // The greedy continuation, of as many tokens.
 Result<std::vector<TokenId>> Greedy(Engine& engine, const GoldenCase& expected, size_t count);

@@ -3,18 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <fstream>
-#include <ostream>
 #include <string>
 
-#include "tests/golden/golden_file.h"
+#include "tests/golden/golden_checks.h"
 #include "tests/golden/sharded_model.h"
 #include "tests/support/testdata.h"
 
 namespace gguf_shard {
-
-void PrintTo(const SyntheticModel& model, std::ostream* out) { *out << model.name; }
 
 namespace {
 
@@ -35,20 +31,7 @@ TEST_P(SyntheticModelTest, ComputesWhatAnIndependentEngineComputes) {
   const auto logits = AllLogits(**engine, expected.tokens);
   ASSERT_TRUE(logits) << logits.error().ToString();
   ASSERT_EQ(logits->size(), expected.tokens.size() * golden.vocab_size);
-  double largest = 0;
-  for (size_t position = 0; position < expected.positions.size(); ++position) {
-    const auto row = std::span(*logits).subspan(position * golden.vocab_size, golden.vocab_size);
-    const double logsumexp = LogSumExp(row);
-    const GoldenPosition& at = expected.positions[position];
-    largest = std::max(largest, std::abs(logsumexp - at.logsumexp));
-    for (const auto& [id, logprob] : at.top) {
-      const double ours = row[static_cast<size_t>(id)] - logsumexp;
-      largest = std::max(largest, std::abs(ours - logprob));
-    }
-    if (!at.next_logprob) continue;
-    const double next = row[static_cast<size_t>(expected.tokens[position + 1])] - logsumexp;
-    largest = std::max(largest, std::abs(next - *at.next_logprob));
-  }
+  const double largest = LargestDifference(golden, *logits);
   RecordProperty("largest_difference", std::to_string(largest));
   EXPECT_LE(largest, kLargestDifference);
 }

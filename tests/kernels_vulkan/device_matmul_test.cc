@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <random>
 
 #include "core/bytes.h"
@@ -16,9 +17,19 @@ namespace {
 
 constexpr float kUntouched = -12345.0f;
 
-class DeviceMatMulTest : public DeviceTest, public ::testing::WithParamInterface<TensorType> {
+// A type, and how its products are tuned: as the device wants it, where a test does not say more.
+struct MatMulCase {
+  TensorType type = TensorType::kF32;
+  std::optional<KernelTuning> tuning;
+};
+
+class DeviceMatMulTest : public DeviceTest, public ::testing::WithParamInterface<MatMulCase> {
  protected:
-  TensorType type() const { return GetParam(); }
+  TensorType type() const { return GetParam().type; }
+  bool packs() const { return Kernels().UsesIntegerDot(type()); }
+  DeviceKernels Kernels() const {
+    return {*device_, {}, GetParam().tuning.value_or(TuningFor(device_->info()))};
+  }
   uint32_t OddColumns() const {
     const TensorTypeInfo& info = GetTensorType(type());
     if (info.block_weights == 256) return 3 * 256;
@@ -52,6 +63,22 @@ class DeviceMatMulTest : public DeviceTest, public ::testing::WithParamInterface
     return Upload(rows);
   }
 
+  // Packs x, and makes `arguments` say so.
+  Result<void> Pack(DeviceKernels& kernels, gpu::Commands& commands, uint32_t columns,
+                    size_t row_count, MatMulArguments& arguments) {
+    PackRowsArguments pack;
+    pack.values = arguments.x;
+    pack.columns = columns;
+    pack.stride = arguments.x_stride;
+    pack.units = static_cast<uint32_t>(DivCeil(columns, kPackedUnitColumns));
+    arguments.x_stride = static_cast<uint32_t>(pack.units * kPackedUnitVectors);
+    Shared<float>(row_count * arguments.x_stride * kPackedVectorBytes / sizeof(float), pack.rows);
+    arguments.x = pack.rows;
+    GS_TRY(kernels.PackRows(commands, static_cast<uint32_t>(row_count), pack));
+    commands.Barrier();
+    return {};
+  }
+
   struct Split {
     uint32_t first_strip = 0;
     uint32_t strip_count = 0;
@@ -71,8 +98,11 @@ class DeviceMatMulTest : public DeviceTest, public ::testing::WithParamInterface
     arguments.y_stride = rows;
     const auto y = Shared<float>(size_t{arguments.token_count} * rows, arguments.y);
     std::ranges::fill(y, kUntouched);
-    DeviceKernels kernels(*device_, {});
+    DeviceKernels kernels = Kernels();
     Execute([&](gpu::Commands& commands) -> Result<void> {
+      if (kernels.UsesIntegerDot(type())) {
+        GS_TRY(Pack(kernels, commands, columns, x.size() / columns, arguments));
+      }
       for (const Split& split : splits) {
         GS_TRY(kernels.MatMul(commands, DescribeMatrix(matrix.layout, 0), split.first_strip,
                               split.strip_count, arguments));
@@ -87,26 +117,34 @@ class DeviceMatMulTest : public DeviceTest, public ::testing::WithParamInterface
   }
 };
 
-// The error of f32 products and sums, in units of their own rounding.
-void ExpectAccurate(const TestMatrix& matrix, std::span<const float> x, std::span<const float> y) {
+// The error of f32 products and sums, in units of their own rounding; packed activations are exact
+// to 2^-15 of the largest near them.
+void ExpectAccurate(const TestMatrix& matrix, std::span<const float> x, std::span<const float> y,
+                    bool packed = false) {
   const uint64_t rows = matrix.layout.rows;
   const uint64_t columns = matrix.layout.columns;
+  double largest = 0;
+  for (const float value : x) largest = std::max(largest, std::abs(double{value}));
   for (size_t token = 0; token < x.size() / columns; ++token) {
     for (uint64_t row = 0; row < rows; ++row) {
       double sum = 0;
       double magnitude = 0;
+      double packing = 0;
       for (uint64_t c = 0; c < columns; ++c) {
         const double product =
             double{matrix.weights[row * columns + c]} * double{x[token * columns + c]};
         sum += product;
         magnitude += std::abs(product);
+        packing += std::abs(double{matrix.weights[row * columns + c]});
       }
-      ASSERT_NEAR(double{y[token * rows + row]}, sum, magnitude * 4e-7)
+      const double limit = magnitude * 4e-7 + (packed ? packing * largest * 3e-5 : 0);
+      ASSERT_NEAR(double{y[token * rows + row]}, sum, limit)
           << "token " << token << ", row " << row;
     }
   }
 }
 
+// What holds for every tuning.
 TEST_P(DeviceMatMulTest, AgreesWithExactWeightsOnOddShapesAndBatches) {
   const uint32_t tile_rows = GetTensorType(type()).tile_rows;
   for (const uint32_t rows : {1u, 2 * tile_rows + 5}) {
@@ -114,22 +152,8 @@ TEST_P(DeviceMatMulTest, AgreesWithExactWeightsOnOddShapesAndBatches) {
       SCOPED_TRACE(testing::Message() << rows << " rows, " << token_count << " tokens");
       const TestMatrix matrix = RandomMatrix(type(), rows, OddColumns(), rows);
       const auto x = RandomActivations(token_count, OddColumns(), token_count);
-      ExpectAccurate(matrix, x, Multiply(matrix, x));
+      ExpectAccurate(matrix, x, Multiply(matrix, x), packs());
     }
-  }
-}
-
-TEST_P(DeviceMatMulTest, WorksForOtherTileShapes) {
-  const TensorTypeInfo& info = GetTensorType(type());
-  const uint32_t columns = std::max(info.block_weights, 32u);
-  const uint32_t row_bytes = columns / info.block_weights * info.block_bytes;
-  const uint32_t tallest = std::min(kMaxTileRows, kPageContentBytes / row_bytes);
-  for (const uint32_t tile_rows : {1u, 7u, tallest}) {
-    SCOPED_TRACE(tile_rows);
-    const TestMatrix matrix =
-        RandomMatrix(type(), 2 * tile_rows + 1, columns, 9, tile_rows, columns);
-    const auto x = RandomActivations(2, columns, 5);
-    ExpectAccurate(matrix, x, Multiply(matrix, x));
   }
 }
 
@@ -148,7 +172,24 @@ TEST_P(DeviceMatMulTest, ResultsDependNeitherOnBatchNorPlaceNorSplit) {
   }
 }
 
-TEST_P(DeviceMatMulTest, AStripWritesItsOwnRowsOnly) {
+// What has nothing to do with it.
+class DeviceMatMulShapeTest : public DeviceMatMulTest {};
+
+TEST_P(DeviceMatMulShapeTest, WorksForOtherTileShapes) {
+  const TensorTypeInfo& info = GetTensorType(type());
+  const uint32_t columns = std::max(info.block_weights, 32u);
+  const uint32_t row_bytes = columns / info.block_weights * info.block_bytes;
+  const uint32_t tallest = std::min(kMaxTileRows, kPageContentBytes / row_bytes);
+  for (const uint32_t tile_rows : {1u, 7u, tallest}) {
+    SCOPED_TRACE(tile_rows);
+    const TestMatrix matrix =
+        RandomMatrix(type(), 2 * tile_rows + 1, columns, 9, tile_rows, columns);
+    const auto x = RandomActivations(2, columns, 5);
+    ExpectAccurate(matrix, x, Multiply(matrix, x), packs());
+  }
+}
+
+TEST_P(DeviceMatMulShapeTest, AStripWritesItsOwnRowsOnly) {
   const uint32_t tile_rows = GetTensorType(type()).tile_rows;
   const TestMatrix matrix = RandomMatrix(type(), 3 * tile_rows, OddColumns(), 5);
   const auto x = RandomActivations(2, OddColumns(), 6);
@@ -160,7 +201,7 @@ TEST_P(DeviceMatMulTest, AStripWritesItsOwnRowsOnly) {
   }
 }
 
-TEST_P(DeviceMatMulTest, TokensCanBeChosenInAnyOrder) {
+TEST_P(DeviceMatMulShapeTest, TokensCanBeChosenInAnyOrder) {
   const TestMatrix matrix = RandomMatrix(type(), 40, OddColumns(), 3);
   const auto x = RandomActivations(6, OddColumns(), 4);
   const auto all = Multiply(matrix, x);
@@ -173,7 +214,7 @@ TEST_P(DeviceMatMulTest, TokensCanBeChosenInAnyOrder) {
   }
 }
 
-TEST_P(DeviceMatMulTest, ExtremeScalesStayAccurate) {
+TEST_P(DeviceMatMulShapeTest, ExtremeScalesStayAccurate) {
   if (type() == TensorType::kMXFP4) GTEST_SKIP() << "its scales are powers of two";
   for (const float magnitude : {1e-6f, 6000.0f}) {
     SCOPED_TRACE(magnitude);
@@ -181,11 +222,11 @@ TEST_P(DeviceMatMulTest, ExtremeScalesStayAccurate) {
     const TestMatrix matrix =
         MakeMatrix(type(), 40, OddColumns(), RandomBlocks(type(), blocks, 7, magnitude));
     const auto x = RandomActivations(1, OddColumns(), 8);
-    ExpectAccurate(matrix, x, Multiply(matrix, x));
+    ExpectAccurate(matrix, x, Multiply(matrix, x), packs());
   }
 }
 
-TEST_P(DeviceMatMulTest, GatheredRowsAreTheWeights) {
+TEST_P(DeviceMatMulShapeTest, GatheredRowsAreTheWeights) {
   const uint32_t columns = OddColumns();
   const uint32_t rows = 90;
   const TestMatrix tiles = RandomMatrix(type(), rows, columns, 4);
@@ -212,7 +253,7 @@ TEST_P(DeviceMatMulTest, GatheredRowsAreTheWeights) {
     arguments.stride = columns + 3;
     const auto values = Shared<float>(tokens.size() * arguments.stride, arguments.values);
     std::ranges::fill(values, kUntouched);
-    DeviceKernels kernels(*device_, {});
+    DeviceKernels kernels = Kernels();
     arguments.first_token = 1;
     Execute([&](gpu::Commands& commands) {
       return kernels.Gather(commands, layout, static_cast<uint32_t>(tokens.size()) - 1, arguments);
@@ -230,8 +271,46 @@ TEST_P(DeviceMatMulTest, GatheredRowsAreTheWeights) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, DeviceMatMulTest, ::testing::ValuesIn(kMatMulTypes),
-                         [](const auto& type) { return std::string(TensorTypeName(type.param)); });
+std::vector<MatMulCase> EveryType() {
+  std::vector<MatMulCase> cases;
+  for (const TensorType type : kMatMulTypes) cases.push_back({type, std::nullopt});
+  return cases;
+}
+
+// Workgroups as graphics processors of several widths get them, and integer dot products; a type or
+// two of each kind of block with the wide ones.
+std::vector<MatMulCase> EveryTuning() {
+  std::vector<MatMulCase> cases;
+  for (const TensorType type : kMatMulTypes) {
+    if (GetTensorType(type).block_weights > 1)
+      cases.push_back({type, KernelTuning{8, false, true}});
+    cases.push_back({type, KernelTuning{32, true, false}});
+  }
+  for (const TensorType type : {TensorType::kF32, TensorType::kQ8_0, TensorType::kQ4_K}) {
+    cases.push_back({type, KernelTuning{8, true, false}});
+    cases.push_back({type, KernelTuning{64, true, false}});
+  }
+  for (const TensorType type : {TensorType::kQ8_0, TensorType::kQ4_K, TensorType::kQ6_K}) {
+    cases.push_back({type, KernelTuning{32, true, true}});
+    cases.push_back({type, KernelTuning{64, true, true}});
+  }
+  return cases;
+}
+
+std::string NameOf(const MatMulCase& test) {
+  std::string name(TensorTypeName(test.type));
+  if (!test.tuning) return name;
+  name += test.tuning->wide_groups ? "_wide" : "_narrow";
+  name += std::to_string(test.tuning->subgroup_size);
+  return name + (test.tuning->integer_dot ? "_integer" : "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, DeviceMatMulTest, ::testing::ValuesIn(EveryType()),
+                         [](const auto& test) { return NameOf(test.param); });
+INSTANTIATE_TEST_SUITE_P(Tunings, DeviceMatMulTest, ::testing::ValuesIn(EveryTuning()),
+                         [](const auto& test) { return NameOf(test.param); });
+INSTANTIATE_TEST_SUITE_P(Types, DeviceMatMulShapeTest, ::testing::ValuesIn(EveryType()),
+                         [](const auto& test) { return NameOf(test.param); });
 
 }  // namespace
 }  // namespace gguf_shard

@@ -19,9 +19,19 @@ std::vector<float> Random(size_t count, uint32_t seed) {
   return values;
 }
 
-class DeviceVectorTest : public DeviceTest {};
+// As the device wants it, and with the workgroups of a graphics processor.
+class DeviceVectorTest : public DeviceTest, public ::testing::WithParamInterface<bool> {
+ protected:
+  DeviceKernels Kernels() const {
+    KernelTuning tuning = TuningFor(device_->info());
+    tuning.wide_groups |= GetParam();
+    return {*device_, {}, tuning};
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Groups, DeviceVectorTest, ::testing::Bool(),
+                         [](const auto& wide) { return wide.param ? "wide" : "chosen"; });
 
-TEST_F(DeviceVectorTest, RmsNormAddsBranchAndBiasThenNorms) {
+TEST_P(DeviceVectorTest, RmsNormAddsBranchAndBiasThenNorms) {
   constexpr uint32_t kWidth = 203;
   constexpr uint32_t kStride = 204;
   constexpr uint32_t kRows = 3;
@@ -44,7 +54,7 @@ TEST_F(DeviceVectorTest, RmsNormAddsBranchAndBiasThenNorms) {
     arguments.adds_branch = adds ? 1 : 0;
     arguments.adds_bias = adds ? 1 : 0;
     arguments.norms = 1;
-    DeviceKernels kernels(*device_, {});
+    DeviceKernels kernels = Kernels();
     Execute([&](gpu::Commands& commands) { return kernels.RmsNorm(commands, 2, arguments); });
     for (size_t row = 1; row < kRows; ++row) {
       std::vector<double> values(kWidth);
@@ -64,7 +74,7 @@ TEST_F(DeviceVectorTest, RmsNormAddsBranchAndBiasThenNorms) {
   }
 }
 
-TEST_F(DeviceVectorTest, SwiGluGatesWithBiases) {
+TEST_P(DeviceVectorTest, SwiGluGatesWithBiases) {
   constexpr uint32_t kWidth = 77;
   constexpr uint32_t kStride = 80;
   auto gate_in = Random(kStride * 2, 1);
@@ -80,7 +90,7 @@ TEST_F(DeviceVectorTest, SwiGluGatesWithBiases) {
   arguments.width = kWidth;
   arguments.stride = kStride;
   arguments.has_gate_bias = 1;
-  DeviceKernels kernels(*device_, {});
+  DeviceKernels kernels = Kernels();
   Execute([&](gpu::Commands& commands) { return kernels.SwiGlu(commands, 2, arguments); });
   for (size_t row = 0; row < 2; ++row) {
     for (size_t i = 0; i < kWidth; ++i) {
@@ -93,7 +103,7 @@ TEST_F(DeviceVectorTest, SwiGluGatesWithBiases) {
   EXPECT_EQ(gate[kWidth], gate_in[kWidth]);  // behind the row
 }
 
-TEST_F(DeviceVectorTest, RoutingTakesTheMostProbableExpertsTheLowerNumberOnATie) {
+TEST_P(DeviceVectorTest, RoutingTakesTheMostProbableExpertsTheLowerNumberOnATie) {
   constexpr uint32_t kUsed = 3;
   for (const uint32_t count : {4u, 128u}) {
     constexpr uint32_t kTokens = 5;
@@ -108,7 +118,7 @@ TEST_F(DeviceVectorTest, RoutingTakesTheMostProbableExpertsTheLowerNumberOnATie)
     arguments.expert_count = count;
     arguments.used_count = kUsed;
     arguments.stride = count;
-    DeviceKernels kernels(*device_, {});
+    DeviceKernels kernels = Kernels();
     Execute([&](gpu::Commands& commands) {
       return kernels.RouteExperts(commands, kTokens, arguments);
     });
@@ -130,7 +140,7 @@ TEST_F(DeviceVectorTest, RoutingTakesTheMostProbableExpertsTheLowerNumberOnATie)
   }
 }
 
-TEST_F(DeviceVectorTest, ExpertsAreCombinedByTheirShares) {
+TEST_P(DeviceVectorTest, ExpertsAreCombinedByTheirShares) {
   constexpr uint32_t kWidth = 33;
   constexpr uint32_t kStride = 36;
   const auto outputs = Random(kStride * 4, 1);
@@ -144,7 +154,7 @@ TEST_F(DeviceVectorTest, ExpertsAreCombinedByTheirShares) {
   arguments.width = kWidth;
   arguments.stride = kStride;
   arguments.used_count = 2;
-  DeviceKernels kernels(*device_, {});
+  DeviceKernels kernels = Kernels();
   Execute([&](gpu::Commands& commands) { return kernels.CombineExperts(commands, 2, arguments); });
   for (size_t token = 0; token < 2; ++token) {
     for (size_t i = 0; i < kWidth; ++i) {
@@ -163,6 +173,7 @@ struct HeadCase {
   bool has_bias;
   bool has_norms;
   double tolerance;
+  bool wide = false;  // with the workgroups of a graphics processor
 };
 
 constexpr uint32_t kHeads = 4;
@@ -311,7 +322,9 @@ TEST_P(DeviceHeadTest, AttendsToEverythingSeenWhateverTheBatch) {
   const HeadCase& test = GetParam();
   const HeadInput input = MakeInput(test.shape);
   const size_t width = size_t{kHeads} * test.shape.value_length;
-  DeviceKernels kernels(*device_, test.shape);
+  KernelTuning tuning = TuningFor(device_->info());
+  tuning.wide_groups |= test.wide;
+  DeviceKernels kernels(*device_, test.shape, tuning);
   uint64_t address = 0;
   const auto all = Shared<float>(width * kTokens, address);
   Run(kernels, test, input, AllocateCache(test.shape), 0, kTokens, all, address);
@@ -335,17 +348,21 @@ TEST_P(DeviceHeadTest, AttendsToEverythingSeenWhateverTheBatch) {
 }
 
 HeadCase MakeCase(KvType type, uint32_t key, uint32_t value, uint32_t rotated, bool adjacent,
-                  bool extras, double tolerance) {
-  return {{type, key, value, rotated, adjacent}, extras, extras, tolerance};
+                  bool extras, double tolerance, bool wide = false) {
+  return {{type, key, value, rotated, adjacent}, extras, extras, tolerance, wide};
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, DeviceHeadTest,
-                         ::testing::Values(MakeCase(KvType::kF32, 64, 64, 64, true, false, 2e-5),
-                                           MakeCase(KvType::kF32, 33, 50, 20, false, true, 2e-5),
-                                           MakeCase(KvType::kF16, 33, 50, 32, true, true, 4e-3),
-                                           MakeCase(KvType::kF16, 128, 96, 64, false, false, 4e-3),
-                                           MakeCase(KvType::kQ8_0, 64, 96, 64, false, true, 0.08),
-                                           MakeCase(KvType::kQ8_0, 32, 32, 16, true, false, 0.08)));
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, DeviceHeadTest,
+    ::testing::Values(MakeCase(KvType::kF32, 64, 64, 64, true, false, 2e-5),
+                      MakeCase(KvType::kF32, 33, 50, 20, false, true, 2e-5),
+                      MakeCase(KvType::kF16, 33, 50, 32, true, true, 4e-3),
+                      MakeCase(KvType::kF16, 128, 96, 64, false, false, 4e-3),
+                      MakeCase(KvType::kQ8_0, 64, 96, 64, false, true, 0.08),
+                      MakeCase(KvType::kQ8_0, 32, 32, 16, true, false, 0.08),
+                      MakeCase(KvType::kF32, 33, 50, 20, false, true, 2e-5, true),
+                      MakeCase(KvType::kF16, 33, 50, 32, true, true, 4e-3, true),
+                      MakeCase(KvType::kQ8_0, 64, 96, 64, false, true, 0.08, true)));
 
 }  // namespace
 }  // namespace gguf_shard

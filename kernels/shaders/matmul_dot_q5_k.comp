@@ -1,0 +1,5 @@
+// Integer dot products with Q5_K weights.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "kernels/shaders/decode_q5_k.glsl"
+#include "kernels/shaders/matmul_dot.glsl"

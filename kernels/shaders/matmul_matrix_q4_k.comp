@@ -1,0 +1,5 @@
+// Cooperative matrix products with Q4_K weights.
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "kernels/shaders/decode_q4_k.glsl"
+#include "kernels/shaders/matmul_matrix.glsl"
