@@ -65,6 +65,13 @@ void Row(const std::string& work, const SwapTimes& times) {
              times.mean_seconds * 1e6, times.p50_seconds * 1e6, times.p99_seconds * 1e6);
 }
 
+// Products of floats: integer dot products would want their activations packed.
+KernelTuning FloatTuning(const gpu::DeviceInfo& info) {
+  KernelTuning tuning = TuningFor(info);
+  tuning.integer_dot = false;
+  return tuning;
+}
+
 class Bench {
  public:
   static Result<Bench> Create(gpu::Device& device) {
@@ -93,7 +100,10 @@ class Bench {
 
  private:
   explicit Bench(gpu::Device& device)
-      : device_(device), timer_(device.compute_queue()), kernels_(device, {}), region_bytes_(0) {}
+      : device_(device),
+        timer_(device.compute_queue()),
+        kernels_(device, {}, FloatTuning(device.info())),
+        region_bytes_(0) {}
 
   Result<void> WriteTable();
   Result<void> Run(const RecordWork& work) {
