@@ -95,6 +95,7 @@ Result<std::vector<uint32_t>> RunsOfShards(const atlas_handle& self, const uint6
 
 Result<void> OpenAtlas(const char* map_path, const atlas_options& options, atlas_handle** opened) {
   GS_ASSIGN(auto core, CoreFile::Open(map_path, gguf_shard::Caching::kDirect));
+  GS_TRY(core.LoadIndex());
   auto self = std::make_unique<atlas_handle>(std::move(core));
   self->source = gguf_shard::MakeCorePageSource(self->core);
   GS_TRY(gguf_shard::OpenBackend(*self, options));

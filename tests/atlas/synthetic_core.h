@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "core/core_file.h"
+#include "core/digest.h"
 #include "core/file.h"
 #include "core/map.h"
 #include "tests/atlas/synthetic_model.h"
@@ -34,13 +35,22 @@ inline void WriteSyntheticCore(SyntheticModel model, const std::filesystem::path
   map.core.page_count = map.core.index.end_page();
   map.core.data_offset = SerializeCoreHeader(map).size();
 
+  std::vector<std::byte> pages(map.core.page_count * kPageBytes);
+  const uint64_t index_page = map.core.index.first_page;
+  for (uint64_t i = 0; i < index_page; ++i) {
+    const auto page = PageAt(pages.data(), i);
+    SyntheticModel::FillPage(i, page);
+    const auto entry = PageAt(pages.data(), index_page + i / kCrcsPerIndexPage);
+    StoreLe(entry.data() + i % kCrcsPerIndexPage * 4, StoredPageCrc(page));
+  }
+  for (uint64_t i = index_page; i < map.core.page_count; ++i) {
+    SealPage(map.core.id, i, PageAt(pages.data(), i));
+  }
+  map.core.index_sha256 = Sha256(std::span(pages).subspan(index_page * kPageBytes));
+
   auto core = OutputFile::Create(directory / kCoreFileName, Overwrite::kRefuse);
   GS_CHECK(core.has_value());
   GS_CHECK(core->WriteAt(0, SerializeCoreHeader(map)).has_value());
-  std::vector<std::byte> pages(map.core.page_count * kPageBytes);
-  for (uint64_t i = 0; i < map.core.page_count; ++i) {
-    SyntheticModel::FillPage(i, PageAt(pages.data(), i));
-  }
   GS_CHECK(core->WriteAt(map.core.data_offset, pages).has_value());
   GS_CHECK(core->Commit().has_value());
   const auto written =
