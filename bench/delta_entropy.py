@@ -9,12 +9,11 @@ says nothing about the number that replaces it, and a table with the base's expo
 has for it. F32 tensors of a half precision model (norms) are left out.
 """
 import math
-import struct
 import sys
 from array import array
 from collections import Counter
 
-from edit_gguf import Reader
+from gguf_file import read_header
 
 EXPONENT_SHIFT = {1: 10, 30: 7}  # by GGUF type: F16, BF16
 
@@ -22,34 +21,17 @@ EXPONENT_SHIFT = {1: 10, 30: 7}  # by GGUF type: F16, BF16
 def read_tensors(path):
     """Name -> (type, bits) of the half precision tensors."""
     with open(path, "rb") as source:
-        reader = Reader(source)
-        _, _, tensor_count, key_count = struct.unpack("<IIQQ", source.read(24))
-        alignment = 32
-        for _ in range(key_count):
-            key, kind = reader.string(), reader.number("I")
-            value = source.tell()
-            reader.skip(kind)
-            end = source.tell()
-            if key == "general.alignment":
-                source.seek(value)
-                alignment = reader.number("I")
-                source.seek(end)
-        infos = []
-        for _ in range(tensor_count):
-            name = reader.string()
-            shape = [reader.number("Q") for _ in range(reader.number("I"))]
-            infos.append((name, math.prod(shape), reader.number("I"), reader.number("Q")))
-        start = -(-source.tell() // alignment) * alignment
+        header = read_header(source)
         tensors = {}
-        for name, count, kind, offset in infos:
-            if kind not in EXPONENT_SHIFT:
+        for tensor in header.tensors:
+            if tensor.kind not in EXPONENT_SHIFT:
                 continue
-            source.seek(start + offset)
+            source.seek(header.data_offset + tensor.offset)
             bits = array("H")
-            bits.frombytes(source.read(2 * count))
+            bits.frombytes(source.read(2 * math.prod(tensor.shape)))
             if sys.byteorder == "big":
                 bits.byteswap()
-            tensors[name] = kind, bits
+            tensors[tensor.name] = tensor.kind, bits
         return tensors
 
 
