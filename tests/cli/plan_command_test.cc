@@ -139,7 +139,8 @@ TEST_F(PlanCommandTest, TraceOfARunHasEveryShardInEveryPass) {
   }
   const ProgramResult replay = RunProgram({"simulate", file, "--budget", "64M", "--json"});
   ASSERT_EQ(replay.exit_code, 0) << replay.err;
-  for (const auto& point : nlohmann::json::parse(replay.out).at("results")) {
+  const auto replayed = nlohmann::json::parse(replay.out);
+  for (const auto& point : replayed.at("results")) {
     EXPECT_EQ(point.at("hit_ratio"), 1) << point;
   }
 }
