@@ -5,12 +5,15 @@
 // 4 bytes of memory per page. Immutable; thread-safe.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "core/error.h"
+#include "core/map.h"
 
 namespace gguf_shard {
 
@@ -26,11 +29,16 @@ class PageIndex {
     if (page_index >= crcs_.size()) return std::nullopt;
     return crcs_[page_index];
   }
+  // Of every page before the index.
+  std::span<const uint32_t> crcs() const { return crcs_; }
 
  private:
   explicit PageIndex(std::vector<uint32_t> crcs) : crcs_(std::move(crcs)) {}
 
   std::vector<uint32_t> crcs_;
 };
+
+// The sealed pages of an index over these CRCs, one for every page before it.
+std::vector<std::byte> MakeIndexPages(const MapCore& core, std::span<const uint32_t> crcs);
 
 }  // namespace gguf_shard

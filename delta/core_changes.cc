@@ -3,30 +3,13 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/bytes.h"
 #include "core/check.h"
+#include "core/page_index.h"
 #include "delta/create.h"
 #include "delta/ordered_pipeline.h"
 
 namespace gguf_shard {
 namespace {
-
-// The CRC of every page before the index, from the base's index; the index is proven first.
-Result<std::vector<uint32_t>> ReadBaseCrcs(const CoreFile& base) {
-  const PageRange index = base.map().core.index;
-  std::vector<std::byte> pages(index.page_count * kPageBytes);
-  GS_TRY(base.ReadPages(index.first_page, pages));
-  if (Sha256(pages) != base.map().core.index_sha256) {
-    return Fail(Error(ErrorCode::kChecksumMismatch, "the index of the base core is damaged")
-                    .File(base.file().path().string()));
-  }
-  std::vector<uint32_t> crcs(index.first_page);
-  for (uint64_t i = 0; i < crcs.size(); ++i) {
-    crcs[i] = LoadLe<uint32_t>(pages.data() + i / kCrcsPerIndexPage * kPageBytes +
-                               i % kCrcsPerIndexPage * 4);
-  }
-  return crcs;
-}
 
 class ChangeFiller {
  public:
@@ -41,7 +24,8 @@ class ChangeFiller {
         sink_(sink) {}
 
   Result<std::vector<std::byte>> Run() {
-    GS_ASSIGN(crcs_, ReadBaseCrcs(base_));
+    GS_ASSIGN(const PageIndex base_index, PageIndex::Load(base_));
+    crcs_.assign(base_index.crcs().begin(), base_index.crcs().end());
     crcs_.resize(plan_.map.core.index.first_page);
     GS_TRY(FillSource());
     for (uint32_t i = 0; i < plan_.map.tensors.size(); ++i) GS_TRY(FillTensor(i));
@@ -118,14 +102,7 @@ class ChangeFiller {
 
   std::vector<std::byte> MakeIndex() {
     MapCore& core = plan_.map.core;
-    std::vector<std::byte> pages(core.index.page_count * kPageBytes);
-    for (uint64_t i = 0; i < crcs_.size(); ++i) {
-      StoreLe(pages.data() + i / kCrcsPerIndexPage * kPageBytes + i % kCrcsPerIndexPage * 4,
-              crcs_[i]);
-    }
-    for (uint64_t i = 0; i < core.index.page_count; ++i) {
-      SealPage(core.id, core.index.first_page + i, PageAt(pages.data(), i));
-    }
+    std::vector<std::byte> pages = MakeIndexPages(core, crcs_);
     core.index_sha256 = Sha256(pages);
     return pages;
   }

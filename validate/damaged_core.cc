@@ -93,15 +93,4 @@ Result<DamageScan> ScanDamage(const DamagedCore& core, Progress& progress) {
   return scan;
 }
 
-std::vector<std::byte> MakeIndexPages(const MapCore& core, std::span<const uint32_t> crcs) {
-  std::vector<std::byte> pages(core.index.page_count * kPageBytes);
-  for (uint64_t i = 0; i < crcs.size(); ++i) {
-    StoreLe(pages.data() + i / kCrcsPerIndexPage * kPageBytes + i % kCrcsPerIndexPage * 4, crcs[i]);
-  }
-  for (uint64_t i = 0; i < core.index.page_count; ++i) {
-    SealPage(core.id, core.index.first_page + i, PageAt(pages.data(), i));
-  }
-  return pages;
-}
-
 }  // namespace gguf_shard

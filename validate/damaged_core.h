@@ -55,7 +55,4 @@ struct DamageScan {
 
 Result<DamageScan> ScanDamage(const DamagedCore& core, Progress& progress);
 
-// The sealed pages of an index over these CRCs.
-std::vector<std::byte> MakeIndexPages(const MapCore& core, std::span<const uint32_t> crcs);
-
 }  // namespace gguf_shard

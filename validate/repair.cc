@@ -9,6 +9,7 @@
 #include "core/cancel.h"
 #include "core/core_commit.h"
 #include "core/core_file.h"
+#include "core/page_index.h"
 #include "forge/source_check.h"
 #include "forge/unpack.h"
 #include "validate/damaged_core.h"
