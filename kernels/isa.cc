@@ -48,7 +48,9 @@ bool HasAvx512Vnni() {
 #endif
 }
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(GS_AMX_MODEL)
+bool HasTileRegisters() { return true; }  // those of kernels/ref/amx_model.h
+#elif defined(__x86_64__) && defined(__linux__)
 bool ProcessorHasAmxInt8() {
   constexpr unsigned kTiles = 1u << 24;
   constexpr unsigned kInt8 = 1u << 25;
@@ -63,15 +65,15 @@ bool RequestTileRegisters() {
   constexpr int kTileData = 18;               // XFEATURE_XTILEDATA
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
+
+bool HasTileRegisters() { return ProcessorHasAmxInt8() && RequestTileRegisters(); }
+#else
+bool HasTileRegisters() { return false; }
 #endif
 
 bool HasAmx() {
-#if defined(__x86_64__) && defined(__linux__)
-  static const bool has = HasAvx512Vnni() && ProcessorHasAmxInt8() && RequestTileRegisters();
+  static const bool has = HasAvx512Vnni() && HasTileRegisters();
   return has;
-#else
-  return false;
-#endif
 }
 
 std::optional<KernelIsa> IsaFromEnvironment() {

@@ -6,6 +6,7 @@
 // lie in a page, four bytes of a row to a word.
 #pragma once
 
+#include "kernels/cpu/amx_tiles.h"
 #include "kernels/cpu/simd_avx512.h"
 
 namespace gguf_shard::amx {
@@ -30,10 +31,9 @@ struct Simd : avx512::Simd {
     for (int tile = 0; tile < 4; ++tile) set(tile, kTileTokens, kLanes * 4);
     for (int tile = 4; tile < 6; ++tile) set(tile, kTileTokens, words * 4);
     for (int tile = 6; tile < 8; ++tile) set(tile, words, kLanes * 4);
-    __asm__ volatile("" ::: "memory");
-    _tile_loadconfig(&shape);
+    GS_TILE_LOADCONFIG(&shape);
   }
-  static void Release() { _tile_release(); }
+  static void Release() { GS_TILE_RELEASE(); }
 
   // products[0..15][row] = high planes x weights, products[16..31][row] = low planes x weights.
   // kTurn alternates the registers of neighbouring calls, so that one need not wait for the other.
@@ -41,25 +41,25 @@ struct Simd : avx512::Simd {
   static GS_INLINE void MultiplyTile(const void* weights, const std::byte* planes, size_t stride,
                                      void* products) {
     if constexpr (kTurn == 0) {
-      _tile_loadd(6, weights, kLanes * 4);
-      _tile_loadd(4, planes, stride);
-      _tile_zero(0);
-      _tile_dpbsud(0, 4, 6);
-      _tile_loadd(5, planes + 32, stride);
-      _tile_zero(1);
-      _tile_dpbsud(1, 5, 6);
-      _tile_stored(0, products, kLanes * 4);
-      _tile_stored(1, static_cast<std::byte*>(products) + 1024, kLanes * 4);
+      GS_TILE_LOADD(6, weights, kLanes * 4);
+      GS_TILE_LOADD(4, planes, stride);
+      GS_TILE_ZERO(0);
+      GS_TILE_DPBSUD(0, 4, 6);
+      GS_TILE_LOADD(5, planes + 32, stride);
+      GS_TILE_ZERO(1);
+      GS_TILE_DPBSUD(1, 5, 6);
+      GS_TILE_STORED(0, products, kLanes * 4);
+      GS_TILE_STORED(1, static_cast<std::byte*>(products) + 1024, kLanes * 4);
     } else {
-      _tile_loadd(7, weights, kLanes * 4);
-      _tile_loadd(4, planes, stride);
-      _tile_zero(2);
-      _tile_dpbsud(2, 4, 7);
-      _tile_loadd(5, planes + 32, stride);
-      _tile_zero(3);
-      _tile_dpbsud(3, 5, 7);
-      _tile_stored(2, products, kLanes * 4);
-      _tile_stored(3, static_cast<std::byte*>(products) + 1024, kLanes * 4);
+      GS_TILE_LOADD(7, weights, kLanes * 4);
+      GS_TILE_LOADD(4, planes, stride);
+      GS_TILE_ZERO(2);
+      GS_TILE_DPBSUD(2, 4, 7);
+      GS_TILE_LOADD(5, planes + 32, stride);
+      GS_TILE_ZERO(3);
+      GS_TILE_DPBSUD(3, 5, 7);
+      GS_TILE_STORED(2, products, kLanes * 4);
+      GS_TILE_STORED(3, static_cast<std::byte*>(products) + 1024, kLanes * 4);
     }
   }
 };

@@ -39,6 +39,11 @@ class MatMulTest : public testing::TestWithParam<Parameters> {
     return y;
   }
 
+  // With tile registers, so many that they are used.
+  uint32_t AtLeast(uint32_t tokens) const {
+    return isa() == KernelIsa::kAmx ? tokens + 11 : tokens;
+  }
+
   static constexpr float kUntouched = -12345.0f;
 };
 
@@ -125,13 +130,14 @@ TEST_P(MatMulTest, WorksForEveryTileHeight) {
   const uint32_t columns = std::max(info.block_weights, 32u);
   const uint32_t row_bytes = columns / info.block_weights * info.block_bytes;
   const uint32_t tallest = std::min(kMaxTileRows, kPageContentBytes / row_bytes);
-  const auto values = RandomActivations(2, columns, 5);
-  const ActivationBatch x = MakeBatch(2, columns, values);
+  const uint32_t count = AtLeast(2);
+  const auto values = RandomActivations(count, columns, 5);
+  const ActivationBatch x = MakeBatch(count, columns, values);
   for (uint32_t tile_rows = 1; tile_rows <= tallest; ++tile_rows) {
     const TestMatrix matrix =
         RandomMatrix(type(), 2 * tile_rows + 1, columns, 9, tile_rows, columns);
     SCOPED_TRACE(tile_rows);
-    ExpectAccurate(matrix, x, AllTokens(2), Multiply(matrix.Run(), x, AllTokens(2)));
+    ExpectAccurate(matrix, x, AllTokens(count), Multiply(matrix.Run(), x, AllTokens(count)));
   }
 }
 
@@ -198,14 +204,15 @@ TEST_P(MatMulTest, RunsInTheMiddleWriteTheirOwnRowsOnly) {
   const uint32_t tile_rows = GetTensorType(type()).tile_rows;
   const uint32_t rows = 3 * tile_rows + 7;
   const TestMatrix matrix = RandomMatrix(type(), rows, columns, 5);
-  const ActivationBatch x = MakeBatch(3, columns, RandomActivations(3, columns, 6));
-  const auto all = Multiply(matrix.Run(), x, AllTokens(3));
+  const uint32_t count = AtLeast(3);
+  const ActivationBatch x = MakeBatch(count, columns, RandomActivations(count, columns, 6));
+  const auto all = Multiply(matrix.Run(), x, AllTokens(count));
   for (const uint64_t first : {0u, 1u, 3u}) {
-    const uint64_t count = first == 1 ? 2 : 1;
-    const auto part = Multiply(matrix.Run(first, count), x, AllTokens(3));
+    const uint64_t strips = first == 1 ? 2 : 1;
+    const auto part = Multiply(matrix.Run(first, strips), x, AllTokens(count));
     for (size_t i = 0; i < part.size(); ++i) {
       const uint64_t row = i % rows;
-      const bool inside = row >= first * tile_rows && row < (first + count) * tile_rows;
+      const bool inside = row >= first * tile_rows && row < (first + strips) * tile_rows;
       ASSERT_EQ(part[i], inside ? all[i] : kUntouched) << "row " << row;
     }
   }
@@ -213,21 +220,23 @@ TEST_P(MatMulTest, RunsInTheMiddleWriteTheirOwnRowsOnly) {
 
 TEST_P(MatMulTest, ExtremeScalesStayAccurate) {
   const uint32_t columns = OddColumns();
+  const uint32_t count = AtLeast(2);
   for (const float magnitude : {1e-6f, 6000.0f}) {
     if (type() == TensorType::kMXFP4) break;
     const uint64_t blocks = uint64_t{40} * columns / GetTensorType(type()).block_weights;
     const TestMatrix matrix =
         MakeMatrix(type(), 40, columns, RandomBlocks(type(), blocks, 7, magnitude));
-    auto values = RandomActivations(2, columns, 8);
+    auto values = RandomActivations(count, columns, 8);
     for (float& value : values) value *= magnitude;
-    const ActivationBatch x = MakeBatch(2, columns, values);
+    const ActivationBatch x = MakeBatch(count, columns, values);
     SCOPED_TRACE(magnitude);
-    ExpectAccurate(matrix, x, AllTokens(2), Multiply(matrix.Run(), x, AllTokens(2)));
+    ExpectAccurate(matrix, x, AllTokens(count), Multiply(matrix.Run(), x, AllTokens(count)));
   }
 }
 
 TEST_P(MatMulTest, TheLargestIntegersDoNotOverflow) {
   const uint32_t columns = 512;
+  const uint32_t count = AtLeast(1);
   for (const std::byte fill : {std::byte{0x00}, std::byte{0x80}, std::byte{0xff}}) {
     if (IsFloatType(type())) break;
     const TensorTypeInfo& info = GetTensorType(type());
@@ -242,10 +251,11 @@ TEST_P(MatMulTest, TheLargestIntegersDoNotOverflow) {
     }
     const TestMatrix matrix = MakeMatrix(type(), 30, columns, source);
     for (const float value : {32512.0f, -32512.0f}) {
-      std::vector<float> values(columns, value);
-      for (size_t i = 0; i < columns; i += 2) values[i] = value * 0.99607f;  // low plane at -128
-      const ActivationBatch x = MakeBatch(1, columns, values);
-      const auto y = Multiply(matrix.Run(), x, AllTokens(1));
+      std::vector<float> values(size_t{count} * columns, value);
+      // low plane at -128
+      for (size_t i = 0; i < values.size(); i += 2) values[i] = value * 0.99607f;
+      const ActivationBatch x = MakeBatch(count, columns, values);
+      const auto y = Multiply(matrix.Run(), x, AllTokens(count));
       double expected = 0;
       double magnitude = 0;
       for (size_t c = 0; c < columns; ++c) {
@@ -282,25 +292,27 @@ TEST_P(MatMulTest, ReadsNothingBehindTheLastPage) {
   const uint32_t columns = std::max(info.block_weights, 32u);
   const uint32_t row_bytes = columns / info.block_weights * info.block_bytes;
   const uint32_t tallest = std::min(kMaxTileRows, kPageContentBytes / row_bytes);
-  const ActivationBatch x = MakeBatch(5, columns, RandomActivations(5, columns, 11));
+  const uint32_t count = AtLeast(5);
+  const ActivationBatch x = MakeBatch(count, columns, RandomActivations(count, columns, 11));
   for (uint32_t tile_rows = 1; tile_rows <= tallest; ++tile_rows) {
     const uint32_t tile_columns =
         kPageContentBytes / tile_rows / info.block_bytes * info.block_weights;
     const TestMatrix matrix = RandomMatrix(type(), tile_rows, columns, 10, tile_rows, tile_columns);
     const GuardedPages pages(matrix.pages);
-    const auto y = Multiply(matrix.RunAt(pages.start(), 0, 1), x, AllTokens(5));
-    ASSERT_EQ(y, Multiply(matrix.Run(), x, AllTokens(5))) << tile_rows;
+    const auto y = Multiply(matrix.RunAt(pages.start(), 0, 1), x, AllTokens(count));
+    ASSERT_EQ(y, Multiply(matrix.Run(), x, AllTokens(count))) << tile_rows;
   }
 }
 
 TEST_P(MatMulTest, APageFullOfPlanesIsReadWithoutLeavingIt) {
   const TensorTypeInfo& info = GetTensorType(type());
+  const uint32_t count = AtLeast(3);
   const ActivationBatch x =
-      MakeBatch(3, info.tile_columns, RandomActivations(3, info.tile_columns, 13));
+      MakeBatch(count, info.tile_columns, RandomActivations(count, info.tile_columns, 13));
   const TestMatrix matrix = RandomMatrix(type(), info.tile_rows, info.tile_columns, 12);
   const GuardedPages pages(matrix.pages);
-  const auto y = Multiply(matrix.RunAt(pages.start(), 0, 1), x, AllTokens(3));
-  ExpectAccurate(matrix, x, AllTokens(3), y);
+  const auto y = Multiply(matrix.RunAt(pages.start(), 0, 1), x, AllTokens(count));
+  ExpectAccurate(matrix, x, AllTokens(count), y);
 }
 
 INSTANTIATE_TEST_SUITE_P(TypesAndIsas, MatMulTest,
