@@ -1,6 +1,7 @@
 #include "delta/apply.h"
 
 #include "core/edit_file.h"
+#include "core/write_around.h"
 #include "delta/create.h"
 #include "delta/source_stream.h"
 #include "delta/task_group.h"
@@ -42,8 +43,7 @@ Result<void> WritePiece(const PatchedView& target, const FilePiece& piece,
       }
     }
   }
-  GS_TRY(output.WriteAt(piece.offset, bytes));
-  output.StartWriteback(piece.offset, piece.byte_size);
+  GS_TRY(WriteAroundCache(output, piece.offset, bytes));
   report.written_bytes += piece.byte_size;
   return {};
 }

@@ -1,7 +1,6 @@
 #include "delta/create.h"
 
 #include <algorithm>
-#include <future>
 #include <thread>
 #include <unordered_map>
 
@@ -15,12 +14,12 @@ namespace {
 class PatchCreator {
  public:
   PatchCreator(const ModelView& base, const ModelView& target, const CreateOptions& options,
-               PatchWriter& writer, Progress& progress)
+               PatchWriter& writer, TargetHasher& hasher, Progress& progress)
       : base_(base),
         target_(target),
         options_(options),
         frames_(writer, options.level, ThreadCountOr(options.thread_count)),
-        differ_(base, target, frames_, options.level != DeltaLevel::kFast, progress),
+        differ_(base, target, frames_, hasher, options.level != DeltaLevel::kFast, progress),
         progress_(progress),
         base_used_(base.tensors().size(), false),
         base_digests_(base.tensors().size()),
@@ -184,21 +183,6 @@ class PatchCreator {
   std::vector<std::optional<Xxh128Digest>> target_digests_;
 };
 
-// The SHA-256 of every target file that is not known yet.
-Result<std::vector<Sha256Digest>> HashTarget(const ModelView& target) {
-  std::vector<Sha256Digest> digests;
-  NoProgress silent;
-  for (uint32_t i = 0; i < target.files().size(); ++i) {
-    if (target.files()[i].sha256) {
-      digests.push_back(*target.files()[i].sha256);
-    } else {
-      GS_ASSIGN(const Sha256Digest digest, HashFile(target, i, 1, silent));
-      digests.push_back(digest);
-    }
-  }
-  return digests;
-}
-
 }  // namespace
 
 uint32_t ThreadCountOr(uint32_t count) {
@@ -212,14 +196,12 @@ Result<CreateReport> CreatePatch(const ModelView& base, const ModelView& target,
   CreateReport report;
   report.target_bytes = target.total_bytes();
   progress.Start("comparing", report.target_bytes);
-  auto hashes = std::async(std::launch::async, [&] { return HashTarget(target); });
-  PatchCreator creator(base, target, options, writer, progress);
-  auto patch = creator.Create(report);
-  auto digests = hashes.get();
-  if (!patch) return Fail(std::move(patch.error()));
-  if (!digests) return Fail(std::move(digests.error()));
-  for (size_t i = 0; i < digests->size(); ++i) patch->files[i].sha256 = (*digests)[i];
-  GS_ASSIGN(report.patch_bytes, writer.Finish(std::move(*patch)));
+  GS_ASSIGN(const auto hasher, TargetHasher::Create(target));
+  PatchCreator creator(base, target, options, writer, *hasher, progress);
+  GS_ASSIGN(Patch patch, creator.Create(report));
+  GS_ASSIGN(const std::vector<Sha256Digest> digests, hasher->Finish());
+  for (size_t i = 0; i < digests.size(); ++i) patch.files[i].sha256 = digests[i];
+  GS_ASSIGN(report.patch_bytes, writer.Finish(std::move(patch)));
   progress.Finish();
   return report;
 }

@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "delta/float_base.h"
 #include "delta/float_codec.h"
+#include "delta/literal_frame.h"
 #include "delta/planes.h"
 #include "delta/quant_codec.h"
 #include "delta/zstd.h"
@@ -43,6 +44,9 @@ std::vector<std::byte> EncodePlanes(TensorType type, std::span<const std::byte> 
                                     std::span<const std::byte> base, int zstd_level) {
   const auto planes = Scratch(target.size());
   SplitPlanes(target, base, GetTensorType(type).block_bytes, planes);
+  if (zstd_level == kZstdHuffmanLevel) {
+    if (auto frame = LiteralFrame(planes)) return std::move(*frame);
+  }
   return ZstdCompress(planes, zstd_level);
 }
 

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
 #include "core/bytes.h"
 #include "core/check.h"
 #include "core/crc32.h"
@@ -11,6 +15,7 @@ namespace gguf_shard {
 namespace {
 
 constexpr int kDirectoryZstdLevel = 12;
+constexpr size_t kStageBytes = size_t{1} << 20;
 
 Result<Patch> ReadDirectory(const File& file) {
   std::vector<std::byte> preamble_bytes(std::min(kPreambleBytes, file.size_bytes()));
@@ -68,12 +73,34 @@ Result<void> PatchWriter::AddFrame(uint32_t number, uint64_t sequence, PatchFram
        next = early_.erase(next), ++next_sequence_) {
     Early& ready = next->second;
     ready.frame.offset = next_offset_;
-    next_offset_ += ready.payload.size();
     if (frames_.size() <= ready.number) frames_.resize(ready.number + 1);
     frames_[ready.number] = ready.frame;
-    GS_TRY(output_.WriteAt(ready.frame.offset, ready.payload));
+    GS_TRY(Append(ready.payload));
   }
   return {};
+}
+
+// Stages end where blocks do.
+Result<void> PatchWriter::Append(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    if (staged_.empty()) {
+      const size_t room = kStageBytes - next_offset_ % kStageBytes;
+      staged_ = staging_.Place(next_offset_, room);
+    }
+    const size_t count = std::min(bytes.size(), staged_.size() - staged_bytes_);
+    std::memcpy(staged_.data() + staged_bytes_, bytes.data(), count);
+    staged_bytes_ += count;
+    next_offset_ += count;
+    bytes = bytes.subspan(count);
+    if (staged_bytes_ == staged_.size()) GS_TRY(WriteStaged());
+  }
+  return {};
+}
+
+Result<void> PatchWriter::WriteStaged() {
+  const auto bytes = staged_.first(std::exchange(staged_bytes_, 0));
+  staged_ = {};
+  return WriteAroundCache(output_, next_offset_ - bytes.size(), bytes);
 }
 
 Result<uint64_t> PatchWriter::Finish(Patch patch) {
@@ -96,7 +123,8 @@ Result<uint64_t> PatchWriter::Finish(Patch patch) {
   preamble.json_bytes = json.size();
   preamble.frame_count = patch.frames.size();
   preamble.file_bytes = next_offset_ + stored.size();
-  GS_TRY(output_.WriteAt(next_offset_, stored));
+  GS_TRY(Append(stored));
+  GS_TRY(WriteStaged());
   GS_TRY(output_.WriteAt(0, SerializePreamble(preamble)));
   GS_TRY(output_.Commit());
   return preamble.file_bytes;

@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/write_around.h"
 #include "delta/patch.h"
 
 namespace gguf_shard {
@@ -56,8 +57,15 @@ class PatchWriter {
   explicit PatchWriter(OutputFile output)
       : output_(std::move(output)), mutex_(std::make_unique<std::mutex>()) {}
 
+  Result<void> Append(std::span<const std::byte> bytes);
+  Result<void> WriteStaged();
+
   OutputFile output_;
   std::unique_ptr<std::mutex> mutex_;
+  // What comes before next_offset_ and is not written yet.
+  BlockBuffer staging_;
+  std::span<std::byte> staged_;
+  size_t staged_bytes_ = 0;
   uint64_t next_offset_ = kPreambleBytes;
   uint64_t next_sequence_ = 0;
   std::map<uint64_t, Early> early_;

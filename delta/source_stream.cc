@@ -4,6 +4,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "core/write_around.h"
 #include "delta/ordered_pipeline.h"
 
 namespace gguf_shard {
@@ -26,26 +27,26 @@ void AppendCut(FilePiece::Kind kind, uint64_t offset, uint64_t end, uint32_t ind
 // are never more than the pipeline has pieces in flight. Thread-safe.
 class SpareBuffers {
  public:
-  std::vector<std::byte> Take(uint64_t byte_size) {
-    std::vector<std::byte> buffer;
-    {
-      const std::lock_guard lock(mutex_);
-      if (!buffers_.empty()) {
-        buffer = std::move(buffers_.back());
-        buffers_.pop_back();
-      }
-    }
-    buffer.resize(byte_size);
+  BlockBuffer Take() {
+    const std::lock_guard lock(mutex_);
+    if (buffers_.empty()) return {};
+    BlockBuffer buffer = std::move(buffers_.back());
+    buffers_.pop_back();
     return buffer;
   }
-  void Keep(std::vector<std::byte> buffer) {
+  void Keep(BlockBuffer buffer) {
     const std::lock_guard lock(mutex_);
     buffers_.push_back(std::move(buffer));
   }
 
  private:
   std::mutex mutex_;
-  std::vector<std::vector<std::byte>> buffers_;
+  std::vector<BlockBuffer> buffers_;
+};
+
+struct PieceBytes {
+  BlockBuffer buffer;
+  std::span<std::byte> bytes;  // in the buffer
 };
 
 struct Extent {
@@ -115,17 +116,18 @@ Result<void> StreamFile(const ModelView& view, uint32_t file_index, uint32_t thr
                         Progress& progress, const PieceConsumer& consume) {
   GS_ASSIGN(const auto pieces, FilePieces(view, file_index, kPieceBytes));
   SpareBuffers buffers;
-  OrderedPipeline<std::vector<std::byte>> pipeline(pieces.size(), std::max(1u, thread_count));
+  OrderedPipeline<PieceBytes> pipeline(pieces.size(), std::max(1u, thread_count));
   return pipeline.Run(
-      [&](uint64_t i) -> Result<std::vector<std::byte>> {
-        std::vector<std::byte> bytes = buffers.Take(pieces[i].byte_size);
-        GS_TRY(ReadPiece(view, file_index, pieces[i], bytes));
-        return bytes;
+      [&](uint64_t i) -> Result<PieceBytes> {
+        PieceBytes piece{buffers.Take(), {}};
+        piece.bytes = piece.buffer.Place(pieces[i].offset, pieces[i].byte_size);
+        GS_TRY(ReadPiece(view, file_index, pieces[i], piece.bytes));
+        return piece;
       },
-      [&](uint64_t i, std::vector<std::byte>& bytes) -> Result<void> {
-        GS_TRY(consume(pieces[i], bytes));
+      [&](uint64_t i, PieceBytes& piece) -> Result<void> {
+        GS_TRY(consume(pieces[i], piece.bytes));
         progress.Advance(pieces[i].byte_size);
-        buffers.Keep(std::move(bytes));
+        buffers.Keep(std::move(piece.buffer));
         return {};
       });
 }

@@ -32,7 +32,7 @@ Result<void> ReadPiece(const ModelView& view, uint32_t file_index, const FilePie
                        std::span<std::byte> target);
 
 // Calls `consume` with every piece and its bytes, in order, on the calling thread, while others
-// read ahead. Polls for Ctrl-C and advances `progress`.
+// read ahead. The bytes lie as for WriteAroundCache. Polls for Ctrl-C and advances `progress`.
 using PieceConsumer = std::function<Result<void>(const FilePiece&, std::span<const std::byte>)>;
 Result<void> StreamFile(const ModelView& view, uint32_t file_index, uint32_t thread_count,
                         Progress& progress, const PieceConsumer& consume);

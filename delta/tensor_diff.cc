@@ -166,14 +166,12 @@ Result<TensorDiffer::Outcome> TensorDiffer::Diff(uint32_t target_tensor,
   Xxh128Hasher base_hasher;
   const uint64_t chunk_bytes = ChunkBytes(job.types);
   const uint64_t read_bytes = std::max<uint64_t>(kReadBytes / chunk_bytes, 1) * chunk_bytes;
-  std::vector<std::byte> target_buffer(std::min(read_bytes, job.target_bytes));
-  std::vector<std::byte> base_buffer;
   uint64_t base_read = 0;
   for (uint64_t offset = 0; offset < job.target_bytes; offset += read_bytes) {
     GS_TRY(CheckCancelled());
-    const auto target =
-        std::span(target_buffer).first(std::min(read_bytes, job.target_bytes - offset));
+    const auto target = hasher_.NextBuffer(std::min(read_bytes, job.target_bytes - offset));
     GS_TRY(target_.ReadTensor(target_tensor, offset, target));
+    GS_TRY(hasher_.Offer(target_tensor, offset, target));
     target_hasher.Update(target);
     const uint64_t base_first =
         job.base_tensor ? std::min(FrameBaseBytes(job.types, offset).value_or(0), job.base_bytes)
@@ -182,17 +180,17 @@ Result<TensorDiffer::Outcome> TensorDiffer::Diff(uint32_t target_tensor,
                                    ? std::min(FrameBaseBytes(job.types, target.size()).value_or(0),
                                               job.base_bytes - base_first)
                                    : 0;
-    base_buffer.resize(base_size);
-    if (base_size != 0) GS_TRY(base_.ReadTensor(*job.base_tensor, base_first, base_buffer));
-    base_hasher.Update(base_buffer);
+    if (base_buffer_.size() < base_size) base_buffer_.resize(base_size);
+    const auto base = std::span(base_buffer_).first(base_size);
+    if (base_size != 0) GS_TRY(base_.ReadTensor(*job.base_tensor, base_first, base));
+    base_hasher.Update(base);
     base_read += base_size;
     for (uint64_t i = 0; i < target.size(); i += chunk_bytes) {
       const auto chunk = target.subspan(i, std::min(chunk_bytes, target.size() - i));
       const uint64_t base_at = std::min(FrameBaseBytes(job.types, i).value_or(0), base_size);
       const uint64_t base_count =
           std::min(FrameBaseBytes(job.types, chunk.size()).value_or(0), base_size - base_at);
-      GS_TRY(
-          DiffChunk(job, offset + i, chunk, std::span(base_buffer).subspan(base_at, base_count)));
+      GS_TRY(DiffChunk(job, offset + i, chunk, base.subspan(base_at, base_count)));
     }
     progress_.Advance(target.size());
   }

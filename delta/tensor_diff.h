@@ -13,6 +13,7 @@
 #include "delta/model_view.h"
 #include "delta/patch.h"
 #include "delta/row_index.h"
+#include "delta/target_hasher.h"
 
 namespace gguf_shard {
 
@@ -22,11 +23,13 @@ class TensorDiffer {
   static constexpr uint64_t kChunkBytes = uint64_t{64} << 10;
 
   // `search_all`: rows are looked up in tensors of unchanged size, too.
+  // `hasher` is offered all that is read of the target.
   TensorDiffer(const ModelView& base, const ModelView& target, FrameBuilder& frames,
-               bool search_all, Progress& progress)
+               TargetHasher& hasher, bool search_all, Progress& progress)
       : base_(base),
         target_(target),
         frames_(frames),
+        hasher_(hasher),
         search_all_(search_all),
         progress_(progress) {}
 
@@ -65,8 +68,10 @@ class TensorDiffer {
   const ModelView& base_;
   const ModelView& target_;
   FrameBuilder& frames_;
+  TargetHasher& hasher_;
   bool search_all_;
   Progress& progress_;
+  std::vector<std::byte> base_buffer_;  // fresh memory for every tensor costs as much as reading it
 };
 
 }  // namespace gguf_shard

@@ -1,10 +1,8 @@
 #include "forge/unshard.h"
 
-#include <algorithm>
-
-#include "core/bytes.h"
 #include "core/cancel.h"
 #include "core/core_file.h"
+#include "core/write_around.h"
 #include "forge/output_place.h"
 #include "forge/page_reader.h"
 #include "forge/unpack.h"
@@ -34,20 +32,6 @@ Result<std::vector<OutputFile>> CreateOutputs(const CoreMap& map,
   return outputs;
 }
 
-// Writes whole blocks past the page cache, and the ends, which share blocks with the neighbouring
-// batches, through it. `bytes` lies in memory as in the file, relative to block boundaries.
-Result<void> WriteBatch(OutputFile& output, uint64_t offset, std::span<const std::byte> bytes) {
-  const uint64_t head_bytes =
-      std::min<uint64_t>(AlignUp(offset, kDirectAlignment) - offset, bytes.size());
-  const uint64_t whole_bytes = (bytes.size() - head_bytes) / kDirectAlignment * kDirectAlignment;
-  const auto tail = bytes.subspan(head_bytes + whole_bytes);
-  GS_TRY(output.WriteAt(offset, bytes.first(head_bytes)));
-  if (whole_bytes > 0) {
-    GS_TRY(output.WriteDirectAt(offset + head_bytes, bytes.subspan(head_bytes, whole_bytes)));
-  }
-  return output.WriteAt(offset + head_bytes + whole_bytes, tail);
-}
-
 Result<SourceDigests> Reconstruct(const CoreFile& core, std::vector<OutputFile>& outputs,
                                   Progress& progress) {
   GS_ASSIGN(const PageReader reader, PageReader::Open(core));
@@ -56,7 +40,8 @@ Result<SourceDigests> Reconstruct(const CoreFile& core, std::vector<OutputFile>&
     return reader.ReadIntact(first_page, pages);
   };
   handlers.take_source = [&outputs](const Batch& batch, std::span<const std::byte> source) {
-    return WriteBatch(outputs[batch.source_file], batch.source_offset, source);
+    // A batch lies in memory as in the file, relative to blocks.
+    return WriteAroundCache(outputs[batch.source_file], batch.source_offset, source);
   };
   progress.Start("unsharding", SourceBytes(core.map()));
   GS_ASSIGN(SourceDigests digests, UnpackAll(core.map(), FileHashing::kSha256, handlers, progress));
