@@ -3,17 +3,18 @@
 
 #include "atlas/page_reader.h"
 #include "atlas/uring.h"
+#include "core/file_operations.h"
 
 namespace gguf_shard {
 namespace {
 
 class UringReader final : public PageReader {
  public:
-  UringReader(const PageLoader& loader, const PagePool& pool, uint64_t first_page_offset,
+  UringReader(const PageLoader& loader, const PagePool& pool, DirectFile file,
               std::unique_ptr<Uring> uring, uint32_t depth)
       : loader_(loader),
         pool_(pool),
-        first_page_offset_(first_page_offset),
+        file_(file),
         uring_(std::move(uring)),
         depth_(depth),
         slots_(depth + 1) {
@@ -58,9 +59,7 @@ class UringReader final : public PageReader {
   void Start(uint32_t slot_index, LoadQueue& queue) {
     Slot& slot = slots_[slot_index];
     loader_.Begin(slot.job, slot.outcome);
-    const std::span target(pool_.slot(slot.job.first_slot),
-                           size_t{slot.job.page_count} * kPageBytes);
-    if (uring_->Start(slot_index, first_page_offset_ + slot.job.first_page * kPageBytes, target)) {
+    if (uring_->Start(slot_index, OffsetOf(slot.job), TargetOf(slot.job))) {
       free_slots_.pop_back();
       ++in_flight_;
       return;
@@ -69,9 +68,20 @@ class UringReader final : public PageReader {
     queue.End(slot.job, slot.outcome);
   }
 
+  uint64_t OffsetOf(const LoadJob& job) const {
+    return file_.first_page_offset + job.first_page * kPageBytes;
+  }
+  std::span<std::byte> TargetOf(const LoadJob& job) const {
+    return {pool_.slot(job.first_slot), size_t{job.page_count} * kPageBytes};
+  }
+
   // A read that failed, or ended early, is done over in the plain way, which knows every error.
   void Finish(Slot& slot, int64_t result) {
-    if (result == int64_t{slot.job.page_count} * int64_t{kPageBytes}) {
+    const std::span target = TargetOf(slot.job);
+    const ssize_t got =
+        CurrentFileOperations().EndRead(file_.descriptor, target.data(), target.size(),
+                                        static_cast<off_t>(OffsetOf(slot.job)), result);
+    if (got == static_cast<ssize_t>(target.size())) {
       loader_.End(slot.job, slot.outcome);
     } else {
       loader_.Load(slot.job, slot.outcome);
@@ -80,7 +90,7 @@ class UringReader final : public PageReader {
 
   const PageLoader& loader_;
   const PagePool& pool_;
-  uint64_t first_page_offset_;
+  DirectFile file_;
   std::unique_ptr<Uring> uring_;
   uint32_t depth_;
   uint32_t in_flight_ = 0;
@@ -98,8 +108,7 @@ Result<std::unique_ptr<PageReader>> MakeUringReader(const PageLoader& loader, co
   if (fixed_slots > 0) {
     uring->Register({pool.slot(first_fixed_slot), size_t{fixed_slots} * kPageBytes});
   }
-  return std::make_unique<UringReader>(loader, pool, file.first_page_offset, std::move(uring),
-                                       depth);
+  return std::make_unique<UringReader>(loader, pool, file, std::move(uring), depth);
 }
 
 }  // namespace gguf_shard

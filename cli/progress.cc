@@ -28,6 +28,17 @@ double BytesPerSecond(const ProgressState& state) {
   return static_cast<double>(state.done_bytes) / std::max(state.elapsed_seconds, 1e-3);
 }
 
+// "1.20 GB/s", or nothing.
+std::string RateOf(const ProgressState& state) {
+  return state.in_steps ? "" : FormatRate(BytesPerSecond(state));
+}
+
+std::string TotalOf(const ProgressState& state) {
+  return state.in_steps ? fmt::format("{}", state.total_bytes) : FormatBytes(state.total_bytes);
+}
+
+std::string AfterComma(const std::string& text) { return text.empty() ? "" : ", " + text; }
+
 std::string Remaining(const ProgressState& state) {
   if (state.done_bytes == 0 || state.done_bytes >= state.total_bytes) return "";
   const auto left_bytes = static_cast<double>(state.total_bytes - state.done_bytes);
@@ -38,14 +49,10 @@ std::string Remaining(const ProgressState& state) {
 class TimedProgress : public Progress {
  public:
   void Start(std::string_view label, uint64_t total_bytes) override {
-    Finish();
-    const std::lock_guard lock(mutex_);
-    label_ = label;
-    total_bytes_ = total_bytes;
-    done_bytes_ = 0;
-    start_ = Clock::now();
-    next_draw_ms_ = interval_ms_;
-    active_ = true;
+    Begin(label, total_bytes, /*in_steps=*/false);
+  }
+  void StartSteps(std::string_view label, uint64_t total_steps) override {
+    Begin(label, total_steps, /*in_steps=*/true);
   }
 
   void Advance(uint64_t bytes) override {
@@ -72,17 +79,31 @@ class TimedProgress : public Progress {
   virtual void DrawLast(const ProgressState& state) = 0;
 
  private:
+  void Begin(std::string_view label, uint64_t total_bytes, bool in_steps) {
+    Finish();
+    const std::lock_guard lock(mutex_);
+    label_ = label;
+    in_steps_ = in_steps;
+    total_bytes_ = total_bytes;
+    done_bytes_ = 0;
+    start_ = Clock::now();
+    next_draw_ms_ = interval_ms_;
+    active_ = true;
+  }
+
   int64_t ElapsedMs() const {
     return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start_).count();
   }
   ProgressState State() const {
-    return {label_, done_bytes_.load(), total_bytes_, static_cast<double>(ElapsedMs()) / 1000};
+    return {label_, done_bytes_.load(), total_bytes_, static_cast<double>(ElapsedMs()) / 1000,
+            in_steps_};
   }
 
   const int64_t interval_ms_;
   std::mutex mutex_;
   std::string label_;
   uint64_t total_bytes_ = 0;
+  bool in_steps_ = false;
   Clock::time_point start_;
   bool active_ = false;
   std::atomic<uint64_t> done_bytes_ = 0;
@@ -140,8 +161,9 @@ class LineProgress final : public TimedProgress {
 std::string RenderBar(const ProgressState& state, uint32_t columns) {
   constexpr uint64_t kBarCells = 24;
   const uint64_t filled = Percent(state) * kBarCells / 100;
-  auto line = fmt::format("{}  [{:#<{}}{:.<{}}] {:3}%  {}  {}", state.label, "", filled, "",
-                          kBarCells - filled, Percent(state), FormatRate(BytesPerSecond(state)),
+  const std::string rate = RateOf(state);
+  auto line = fmt::format("{}  [{:#<{}}{:.<{}}] {:3}%  {}{}{}", state.label, "", filled, "",
+                          kBarCells - filled, Percent(state), rate, rate.empty() ? "" : "  ",
                           Remaining(state));
   line.erase(line.find_last_not_of(' ') + 1);
   if (line.size() > columns) line.resize(columns);
@@ -149,15 +171,13 @@ std::string RenderBar(const ProgressState& state, uint32_t columns) {
 }
 
 std::string RenderLine(const ProgressState& state) {
-  const auto rate = FormatRate(BytesPerSecond(state));
+  const std::string rate = AfterComma(RateOf(state));
   if (state.done_bytes >= state.total_bytes) {
-    return fmt::format("{}: {} in {}, {}", state.label, FormatBytes(state.total_bytes),
+    return fmt::format("{}: {} in {}{}", state.label, TotalOf(state),
                        FormatDuration(state.elapsed_seconds), rate);
   }
-  const auto remaining = Remaining(state);
-  return fmt::format("{}: {}% of {}, {}{}{}", state.label, Percent(state),
-                     FormatBytes(state.total_bytes), rate, remaining.empty() ? "" : ", ",
-                     remaining);
+  return fmt::format("{}: {}% of {}{}{}", state.label, Percent(state), TotalOf(state), rate,
+                     AfterComma(Remaining(state)));
 }
 
 std::unique_ptr<Progress> MakeProgress(bool quiet) {

@@ -19,10 +19,12 @@ struct ProgressState {
   uint64_t done_bytes = 0;
   uint64_t total_bytes = 0;
   double elapsed_seconds = 0;
+  bool in_steps = false;  // done and total count steps, which have no rate
 };
 // "packing  [#####.....]  52%  1.20 GB/s  0:03 left", cut to `columns` characters.
 std::string RenderBar(const ProgressState& state, uint32_t columns);
-// "packing: 52% of 4.37 GiB, 1.20 GB/s, 0:03 left" or "packing: 4.37 GiB in 0:04, 1.20 GB/s".
+// "packing: 52% of 4.37 GiB, 1.20 GB/s, 0:03 left" or "packing: 4.37 GiB in 0:04, 1.20 GB/s"; of
+// steps: "disk.full: 52% of 120, 0:03 left" or "disk.full: 120 in 0:04".
 std::string RenderLine(const ProgressState& state);
 
 // The progress display for this process: nothing when `quiet`.

@@ -26,7 +26,7 @@ EditFile::~EditFile() {
 }
 
 Result<EditFile> EditFile::Open(const std::filesystem::path& path) {
-  const int descriptor = CurrentFileOperations().Open(path.c_str(), O_RDWR | O_CLOEXEC, 0);
+  const int descriptor = OpenPatiently(path.c_str(), O_RDWR | O_CLOEXEC, 0);
   if (descriptor < 0) return Fail(SystemError("open for writing", path, errno));
   return EditFile(descriptor, path);
 }

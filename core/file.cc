@@ -39,11 +39,10 @@ Result<File> File::OpenRead(const std::filesystem::path& path, Caching caching) 
   int descriptor = -1;
   bool direct = false;
   if (caching == Caching::kDirect) {
-    descriptor = CurrentFileOperations().Open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT, 0);
+    descriptor = OpenPatiently(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT, 0);
     direct = descriptor >= 0;
   }
-  if (descriptor < 0)
-    descriptor = CurrentFileOperations().Open(path.c_str(), O_RDONLY | O_CLOEXEC, 0);
+  if (descriptor < 0) descriptor = OpenPatiently(path.c_str(), O_RDONLY | O_CLOEXEC, 0);
   if (descriptor < 0) return Fail(SystemError("open the file", path, errno));
 
   struct stat status {};
@@ -133,12 +132,10 @@ Result<OutputFile> OutputFile::Create(const std::filesystem::path& path, Overwri
   const std::filesystem::path directory = DirectoryOf(path);
   // An unnamed file gets its name through /proc, which a bare chroot may lack.
   if (access("/proc/self/fd", X_OK) == 0) {
-    output.descriptor_ =
-        CurrentFileOperations().Open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644);
+    output.descriptor_ = OpenPatiently(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0644);
     if (output.descriptor_ >= 0) {
       const std::string self = fmt::format("/proc/self/fd/{}", output.descriptor_);
-      output.direct_descriptor_ =
-          CurrentFileOperations().Open(self.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC, 0);
+      output.direct_descriptor_ = OpenPatiently(self.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC, 0);
       return output;
     }
   }
@@ -147,8 +144,7 @@ Result<OutputFile> OutputFile::Create(const std::filesystem::path& path, Overwri
   output.descriptor_ = CurrentFileOperations().MakeTemporary(pattern.data());
   if (output.descriptor_ < 0) return Fail(SystemError("create a file beside", path, errno));
   output.temporary_path_ = pattern;
-  output.direct_descriptor_ =
-      CurrentFileOperations().Open(pattern.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC, 0);
+  output.direct_descriptor_ = OpenPatiently(pattern.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC, 0);
   fchmod(output.descriptor_, 0644);
   return output;
 }

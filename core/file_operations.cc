@@ -32,6 +32,7 @@ int FileOperations::Close(int descriptor) { return close(descriptor); }
 ssize_t FileOperations::Read(int descriptor, void* target, size_t bytes, off_t offset) {
   return pread(descriptor, target, bytes, offset);
 }
+ssize_t FileOperations::EndRead(int, void*, size_t, off_t, ssize_t result) { return result; }
 ssize_t FileOperations::Write(int descriptor, const void* source, size_t bytes, off_t offset) {
   return pwrite(descriptor, source, bytes, offset);
 }

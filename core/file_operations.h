@@ -21,6 +21,9 @@ class FileOperations {
   virtual int MakeTemporary(char* pattern);  // mkostemp
   virtual int Close(int descriptor);
   virtual ssize_t Read(int descriptor, void* target, size_t bytes, off_t offset);
+  // A read that io_uring did has ended so: the bytes read, or a negated errno. What comes back is
+  // what the reader takes for the result; `target` holds the bytes.
+  virtual ssize_t EndRead(int descriptor, void* target, size_t bytes, off_t offset, ssize_t result);
   virtual ssize_t Write(int descriptor, const void* source, size_t bytes, off_t offset);
   virtual ssize_t CopyRange(int from, off_t from_offset, int to, off_t to_offset, size_t bytes);
   virtual int Allocate(int descriptor, off_t offset, off_t bytes);

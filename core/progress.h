@@ -12,7 +12,11 @@ class Progress {
   virtual ~Progress() = default;
   // A phase of `total_bytes` begins; ends the phase before it.
   virtual void Start(std::string_view label, uint64_t total_bytes) = 0;
-  virtual void Advance(uint64_t bytes) = 0;
+  // A phase of so many steps that are not bytes: each is an Advance(1).
+  virtual void StartSteps(std::string_view label, uint64_t total_steps) {
+    Start(label, total_steps);
+  }
+  virtual void Advance(uint64_t done) = 0;
   virtual void Finish() = 0;
 };
 

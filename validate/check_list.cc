@@ -11,6 +11,7 @@ std::vector<Check> AllChecks() {
   AddRunChaosChecks(checks);
   AddFileChaosChecks(checks);
   AddDiskChaosChecks(checks);
+  AddRepairChecks(checks);
   AddMemoryChaosChecks(checks);
   AddSoakChecks(checks);
   AddThroughputChecks(checks);

@@ -17,6 +17,7 @@ void AddPageChaosChecks(std::vector<Check>& checks);
 void AddRunChaosChecks(std::vector<Check>& checks);
 void AddFileChaosChecks(std::vector<Check>& checks);
 void AddDiskChaosChecks(std::vector<Check>& checks);
+void AddRepairChecks(std::vector<Check>& checks);
 void AddMemoryChaosChecks(std::vector<Check>& checks);
 void AddSoakChecks(std::vector<Check>& checks);
 void AddThroughputChecks(std::vector<Check>& checks);

@@ -107,6 +107,20 @@ Result<const std::vector<float>*> ValidationContext::reference_logits() {
   return &*reference_logits_;
 }
 
+const PageReaders& ValidationContext::readers() {
+  if (readers_) return *readers_;
+  readers_ = PageReaders{{IoMethod::kThreads}, "by threads and by io_uring"};
+  EngineOptions options = ProbeOptions();
+  options.io_method = IoMethod::kUring;
+  const auto logits = ProbeLogits(options_.map_path, options, {TokenId{0}});
+  if (logits) {
+    readers_->methods.push_back(IoMethod::kUring);
+  } else {
+    readers_->text = fmt::format("by threads only ({})", logits.error().sentence());
+  }
+  return *readers_;
+}
+
 bool ValidationContext::core_is_large() {
   const auto opened = core();
   return opened && (*opened)->file().size_bytes() > kLargeCoreBytes;

@@ -33,6 +33,13 @@ struct ValidationOptions {
   std::string program_version;
 };
 
+// The ways of reading pages that work here: faults have to be met by each of them.
+struct PageReaders {
+  std::vector<IoMethod> methods;
+  std::string text;  // "by threads and by io_uring", or why there is no io_uring
+  IoMethod Choose(uint64_t number) const { return methods[number % methods.size()]; }
+};
+
 class ValidationContext {
  public:
   ValidationContext(const ValidationOptions& options, Progress& progress);
@@ -62,6 +69,9 @@ class ValidationContext {
   Result<std::vector<TokenId>> PromptTokens();
   Result<const std::vector<float>*> reference_logits();
 
+  // Tried with the user's core when they are first asked for.
+  const PageReaders& readers();
+
   // A core too large to be read again for every little thing.
   bool core_is_large();
 
@@ -73,9 +83,10 @@ class ValidationContext {
   std::optional<VerifyReport> verification_;
   std::unique_ptr<SampleModel> sample_;
   std::optional<std::vector<float>> reference_logits_;
+  std::optional<PageReaders> readers_;
 };
 
-// Options of the engines that checks open: a short context, reads that pass the file layer.
+// Options of the engines that checks open: a short context, reads by threads.
 EngineOptions ProbeOptions();
 // The smallest pool that an engine with these options accepts.
 Result<uint64_t> MinimumPoolOf(const Model& model, const EngineOptions& options);

@@ -48,8 +48,7 @@ Result<fs::path> CopyCore(const CoreFile& core, const fs::path& folder) {
   return map;
 }
 
-Result<void> PatchInPlace(const fs::path& map, const fs::path& patch) {
-  NoProgress progress;
+Result<void> PatchInPlace(const fs::path& map, const fs::path& patch, Progress& progress) {
   GS_ASSIGN(const CoreFile core, CoreFile::Open(map));
   GS_ASSIGN(const auto base, ViewCore(core));
   GS_ASSIGN(const PatchReader reader, PatchReader::Open(patch));
@@ -59,8 +58,7 @@ Result<void> PatchInPlace(const fs::path& map, const fs::path& patch) {
   return {};
 }
 
-Result<bool> IsIntact(const fs::path& map) {
-  NoProgress progress;
+Result<bool> IsIntact(const fs::path& map, Progress& progress) {
   GS_ASSIGN(const VerifyReport report, VerifyCore(map, VerifyDepth::kFull, progress));
   return report.intact();
 }

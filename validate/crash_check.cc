@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/cancel.h"
 #include "core/file_operations.h"
 #include "validate/crash_file_operations.h"
 
@@ -65,6 +66,8 @@ Result<CrashReport> CheckCrashes(const CrashScenario& scenario, const fs::path& 
   const uint64_t all = report.change_count * options.seeds_per_change;
   const uint64_t count = std::min(all, options.max_crashes);
   for (uint64_t i = 0; i < count; ++i) {
+    GS_TRY(CheckCancelled());
+    if (options.progress != nullptr) options.progress->Advance(1);
     const uint64_t place = i * all / count;
     GS_TRY(Crash(scenario, work, place / options.seeds_per_change, options.seed + place, report));
   }

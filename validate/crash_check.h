@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/progress.h"
 
 namespace gguf_shard {
 
@@ -45,6 +46,7 @@ struct CrashOptions {
   uint64_t seed = 1;
   uint32_t seeds_per_change = 2;        // different losses of what was not synced
   uint64_t max_crashes = ~uint64_t{0};  // evenly spread over the changes when there are more
+  Progress* progress = nullptr;         // gets a step for each crash
 };
 
 // `work` is emptied before every run. An error when the action fails without a crash.

@@ -61,7 +61,8 @@ Result<void> Recover(const fs::path& work) {
 }
 
 Result<void> Apply(const fs::path& work) {
-  return PatchInPlace(work / "core" / kMapFileName, work / "p.sgdelta");
+  NoProgress progress;
+  return PatchInPlace(work / "core" / kMapFileName, work / "p.sgdelta", progress);
 }
 
 Result<void> Undo(const fs::path& work) {
@@ -95,8 +96,10 @@ Result<Outcome> CheckInterrupted(ValidationContext& context) {
   CrashOptions options;
   options.seed = context.options().seed;
   options.max_crashes = std::max<uint64_t>(4, context.FaultsOf(60));
+  options.progress = &context.progress();
   Outcome outcome;
   uint64_t old_count = 0;
+  context.progress().StartSteps("disk.interrupted", 2 * options.max_crashes);
   for (const bool undo : {false, true}) {
     GS_ASSIGN(const CrashScenario scenario, MakeScenario(stage, undo));
     GS_ASSIGN(const CrashReport report, CheckCrashes(scenario, work, options));
@@ -130,7 +133,7 @@ Result<void> Refill(const fs::path& pristine, const fs::path& work) {
 
 // The disk is full from one change on; afterwards there is room again and the next start begins.
 Result<void> FillUp(const CrashScenario& scenario, const fs::path& work, uint64_t most,
-                    Outcome& outcome) {
+                    Progress& progress, Outcome& outcome) {
   GS_TRY(Refill(scenario.pristine, work));
   FaultFileOperations operations(0);
   {
@@ -141,6 +144,7 @@ Result<void> FillUp(const CrashScenario& scenario, const fs::path& work, uint64_
   ++outcome.clean;
   for (uint64_t i = 0; i < std::min(most, changes); ++i) {
     GS_TRY(CheckCancelled());
+    progress.Advance(1);
     const uint64_t change = i * changes / std::min(most, changes);
     GS_TRY(Refill(scenario.pristine, work));
     operations.FailChangesFrom(change, ENOSPC);
@@ -180,7 +184,8 @@ CrashScenario ShardScenario(const Stage& stage) {
   };
   scenario.restart = [](const fs::path&) -> Result<void> { return {}; };
   scenario.identify = [](const fs::path& work, std::string& found) {
-    const auto intact = IsIntact(work / "new");
+    NoProgress progress;
+    const auto intact = IsIntact(work / "new", progress);
     if (intact) return *intact ? CrashState::kNew : CrashState::kNeither;
     found = intact.error().ToString();
     return intact.error().code() == ErrorCode::kNotFound ? CrashState::kOld : CrashState::kNeither;
@@ -193,10 +198,11 @@ Result<Outcome> CheckFullDisk(ValidationContext& context) {
   GS_ASSIGN(const fs::path work, context.ScratchFolder("full_work"));
   const uint64_t most = std::max<uint64_t>(4, context.FaultsOf(100));
   Outcome outcome;
-  GS_TRY(FillUp(ShardScenario(stage), work, most, outcome));
+  context.progress().StartSteps("disk.full", 3 * most);
+  GS_TRY(FillUp(ShardScenario(stage), work, most, context.progress(), outcome));
   for (const bool undo : {false, true}) {
     GS_ASSIGN(const CrashScenario scenario, MakeScenario(stage, undo));
-    GS_TRY(FillUp(scenario, work, most, outcome));
+    GS_TRY(FillUp(scenario, work, most, context.progress(), outcome));
   }
   JudgeDetection(outcome);
   outcome.happened = fmt::format(

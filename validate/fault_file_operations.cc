@@ -36,9 +36,15 @@ void FaultFileOperations::DelayReads(double share, std::chrono::microseconds del
   delay_ = delay;
 }
 
+void FaultFileOperations::FailOpens(uint64_t times, int error_number) {
+  failing_opens_ = times;
+  open_error_ = error_number;
+}
+
 void FaultFileOperations::ClearReadFaults() {
   replaced_.clear();
   failing_.clear();
+  failing_opens_ = 0;
   end_bytes_ = kNever;
   short_share_ = interrupted_share_ = delay_share_ = 0;
 }
@@ -61,16 +67,24 @@ bool FaultFileOperations::ChangeFails() {
   return true;
 }
 
-bool FaultFileOperations::Happens(double share) {
-  if (share <= 0) return false;
-  const std::lock_guard lock(mutex_);
-  const bool happens = static_cast<double>(random_() >> 11) * 0x1p-53 < share;
+uint64_t FaultFileOperations::Draw(const ReadCall& call, Lot lot) const {
+  // The finishing steps of MurmurHash3, over one word after the other.
+  uint64_t hash = seed_;
+  for (const uint64_t word : {call.offset, call.visit, static_cast<uint64_t>(lot)}) {
+    hash = (hash ^ word) * 0xff51afd7ed558ccdu;
+    hash = (hash ^ (hash >> 33)) * 0xc4ceb9fe1a85ec53u;
+    hash ^= hash >> 33;
+  }
+  return hash;
+}
+
+bool FaultFileOperations::Happens(const ReadCall& call, Lot lot, double share) {
+  const bool happens = static_cast<double>(Draw(call, lot) >> 11) * 0x1p-53 < share;
   if (happens) ++fault_count_;
   return happens;
 }
 
 bool FaultFileOperations::ReadFails(uint64_t offset, uint64_t bytes) {
-  if (offset < spared_before_) return false;
   const std::lock_guard lock(mutex_);
   const auto place = failing_.lower_bound(offset);
   if (place == failing_.end() || place->first >= offset + bytes || place->second == 0) return false;
@@ -80,17 +94,33 @@ bool FaultFileOperations::ReadFails(uint64_t offset, uint64_t bytes) {
 }
 
 // Whole blocks, so that a direct read can go on behind them.
-size_t FaultFileOperations::Shortened(size_t bytes, off_t offset) {
-  const bool in_blocks = bytes % kBlockBytes == 0 && offset % kBlockBytes == 0;
+size_t FaultFileOperations::Shortened(const ReadCall& call) {
+  const bool in_blocks = call.bytes % kBlockBytes == 0 && call.offset % kBlockBytes == 0;
   const uint64_t unit = in_blocks ? kBlockBytes : 1;
-  if (bytes <= unit || !Happens(short_share_)) return bytes;
-  const std::lock_guard lock(mutex_);
-  return (1 + random_() % (bytes / unit)) * unit;
+  if (call.bytes <= unit || !Happens(call, Lot::kShorten, short_share_)) return call.bytes;
+  return (1 + Draw(call, Lot::kLength) % (call.bytes / unit)) * unit;
 }
 
-void FaultFileOperations::Replace(uint64_t offset, std::byte* target, uint64_t bytes) {
+FaultFileOperations::Fate FaultFileOperations::DecideRead(uint64_t offset, size_t bytes) {
+  ReadCall call{offset, bytes};
+  {
+    const std::lock_guard lock(mutex_);
+    call.visit = visits_[offset]++;
+  }
+  if (Happens(call, Lot::kDelay, delay_share_)) std::this_thread::sleep_for(delay_);
+  if (Happens(call, Lot::kInterrupt, interrupted_share_)) return {EINTR, 0};
+  if (ReadFails(offset, bytes)) return {EIO, 0};
+  bytes = Shortened(call);
+  if (offset + bytes <= end_bytes_) return {0, bytes};
+  ++fault_count_;
+  // Whole blocks, as direct reads want them.
+  return {0, offset >= end_bytes_ ? 0 : (end_bytes_ - offset) / kBlockBytes * kBlockBytes};
+}
+
+bool FaultFileOperations::Replace(uint64_t offset, std::byte* target, uint64_t bytes) {
   auto place = replaced_.upper_bound(offset);
   if (place != replaced_.begin()) --place;
+  bool replaced = false;
   for (; place != replaced_.end() && place->first < offset + bytes; ++place) {
     const uint64_t first = std::max(offset, place->first);
     const uint64_t end = std::min(offset + bytes, place->first + place->second.size());
@@ -98,12 +128,29 @@ void FaultFileOperations::Replace(uint64_t offset, std::byte* target, uint64_t b
     std::memcpy(target + (first - offset), place->second.data() + (first - place->first),
                 end - first);
     ++fault_count_;
+    replaced = true;
   }
+  return replaced;
+}
+
+bool FaultFileOperations::OpenFails(const char* path) {
+  struct stat status {};
+  if (stat(path, &status) != 0 ||
+      target_ != std::pair<uint64_t, uint64_t>(status.st_dev, status.st_ino)) {
+    return false;
+  }
+  const std::lock_guard lock(mutex_);
+  if (failing_opens_ == 0) return false;
+  --failing_opens_;
+  ++fault_count_;
+  errno = open_error_;
+  return true;
 }
 
 int FaultFileOperations::Open(const char* path, int flags, mode_t mode) {
   const bool creates = (flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
-  return creates && ChangeFails() ? -1 : FileOperations::Open(path, flags, mode);
+  const bool fails = creates ? ChangeFails() : OpenFails(path);
+  return fails ? -1 : FileOperations::Open(path, flags, mode);
 }
 
 int FaultFileOperations::MakeTemporary(char* pattern) {
@@ -112,26 +159,29 @@ int FaultFileOperations::MakeTemporary(char* pattern) {
 
 ssize_t FaultFileOperations::Read(int descriptor, void* target, size_t bytes, off_t offset) {
   if (!IsTarget(descriptor)) return FileOperations::Read(descriptor, target, bytes, offset);
-  if (Happens(delay_share_)) std::this_thread::sleep_for(delay_);
-  if (Happens(interrupted_share_)) {
-    errno = EINTR;
-    return -1;
-  }
   const auto first = static_cast<uint64_t>(offset);
-  if (ReadFails(first, bytes)) {
-    errno = EIO;
-    return -1;
-  }
-  bytes = Shortened(bytes, offset);
-  if (first + bytes > end_bytes_) {
-    ++fault_count_;
-    // Whole blocks, as direct reads want them.
-    bytes = first >= end_bytes_ ? 0 : (end_bytes_ - first) / kBlockBytes * kBlockBytes;
-    if (bytes == 0) return 0;
-  }
-  const ssize_t got = FileOperations::Read(descriptor, target, bytes, offset);
+  const Fate fate = DecideRead(first, bytes);
+  errno = fate.error_number;
+  if (fate.error_number != 0) return -1;
+  if (fate.bytes == 0) return 0;
+  const ssize_t got = FileOperations::Read(descriptor, target, fate.bytes, offset);
   if (got > 0) Replace(first, static_cast<std::byte*>(target), static_cast<uint64_t>(got));
   return got;
+}
+
+ssize_t FaultFileOperations::EndRead(int descriptor, void* target, size_t bytes, off_t offset,
+                                     ssize_t result) {
+  if (result <= 0 || !IsTarget(descriptor)) return result;
+  const auto first = static_cast<uint64_t>(offset);
+  auto* const read = static_cast<std::byte*>(target);
+  const Fate fate = DecideRead(first, bytes);
+  const size_t got = fate.error_number != 0 ? 0 : std::min(fate.bytes, static_cast<size_t>(result));
+  const bool replaced = Replace(first, read, got);
+  if (replaced || got < static_cast<size_t>(result)) ++uring_fault_count_;
+  // Nobody may take bytes for read that were not.
+  constexpr int kNothingRead = 0xA5;
+  std::memset(read + got, kNothingRead, bytes - got);
+  return fate.error_number != 0 ? -fate.error_number : static_cast<ssize_t>(got);
 }
 
 ssize_t FaultFileOperations::Write(int descriptor, const void* source, size_t bytes, off_t offset) {

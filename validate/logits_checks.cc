@@ -56,12 +56,15 @@ Result<Outcome> CheckDevice(ValidationContext& context) {
   const auto index = ChooseDevice(request);
   if (!index) return Skipped("there is no Vulkan device here: " + index.error().ToString());
   if (!*index) return Skipped("there is no graphics processor here (--device vulkan insists)");
+  context.progress().StartSteps("logits.device", 2);
   GS_ASSIGN(const auto tokens, context.PromptTokens());
   GS_ASSIGN(const std::vector<float>* expected, context.reference_logits());
+  context.progress().Advance(1);
   EngineOptions options = ProbeOptions();
   options.device = request;
   GS_ASSIGN(const std::vector<float> found,
             ProbeLogits(context.options().map_path, options, tokens));
+  context.progress().Advance(1);
   if (found.size() != expected->size()) return Broken("the device gave other many logits");
   const Difference difference = Compare(*expected, found, found.size() / tokens.size());
   Outcome outcome = Passed(
@@ -89,9 +92,11 @@ Result<std::vector<uint64_t>> Pools(ValidationContext& context, size_t count) {
 }
 
 Result<Outcome> CheckBudgets(ValidationContext& context) {
+  const size_t count = context.core_is_large() && !context.options().full ? 2 : 4;
+  context.progress().StartSteps("logits.budgets", count + 1);
   GS_ASSIGN(const auto tokens, context.PromptTokens());
   GS_ASSIGN(const std::vector<float>* expected, context.reference_logits());
-  const size_t count = context.core_is_large() && !context.options().full ? 2 : 4;
+  context.progress().Advance(1);
   GS_ASSIGN(const auto pools, Pools(context, count));
   uint64_t equal = 0;
   std::string different;
@@ -104,6 +109,7 @@ Result<Outcome> CheckBudgets(ValidationContext& context) {
     } else {
       different += fmt::format(" {} bytes", pool);
     }
+    context.progress().Advance(1);
   }
   Outcome outcome =
       Passed(fmt::format("the logits of {} tokens are the same bits with {} pools, "

@@ -88,8 +88,10 @@ Result<Outcome> CheckPressure(ValidationContext& context) {
   GS_ASSIGN(const std::vector<float>* expected, context.reference_logits());
   Outcome outcome;
   constexpr std::array<uint64_t, 10> kMebibytes = {0, 1, 2, 4, 8, 16, 32, 64, 128, 1024};
+  context.progress().StartSteps("memory.pressure", kMebibytes.size());
   for (const uint64_t mebibytes : kMebibytes) {
     GS_TRY(CheckCancelled());
+    context.progress().Advance(1);
     GS_ASSIGN(const int status, RunWith(mebibytes << 20, context, tokens, *expected));
     CountEnding(status, mebibytes, outcome);
   }

@@ -151,14 +151,21 @@ Result<Outcome> CheckReadErrors(ValidationContext& context) {
   GS_TRY(operations.SetTarget(core->file().path()));
   auto random = context.RandomOf("pages.read_error");
   const uint64_t all = core->map().core.index.first_page;
-  const PageRange window{0, std::min(all, kWindowPages)};
+  // Small: a window that cannot be read as a whole is read page by page.
+  constexpr uint64_t kReadErrorPages = 32;
+  const PageRange window{0, std::min(all, kReadErrorPages)};
   const std::span target(pool.slot(0), static_cast<size_t>(window.page_count * kPageBytes));
+  // What the file layer tries again, and then the reader, page by page.
+  constexpr uint64_t kSurvivedFailures = 5;
   Outcome outcome;
-  for (uint64_t i = 0; i < context.FaultsOf(50); ++i) {
+  const uint64_t count = context.FaultsOf(50);
+  context.progress().StartSteps("pages.read_error", count);
+  for (uint64_t i = 0; i < count; ++i) {
     GS_TRY(CheckCancelled());
     const bool forever = i % 2 == 0;
     const uint64_t page = random() % window.page_count;
-    operations.FailReadsOf(core->page_offset(page), forever ? FaultFileOperations::kNever : 1);
+    const uint64_t times = 1 + random() % kSurvivedFailures;
+    operations.FailReadsOf(core->page_offset(page), forever ? FaultFileOperations::kNever : times);
     const ScopedFileOperations scope(operations);
     const auto found = reader.Read(window.first_page, target);
     operations.ClearReadFaults();
@@ -168,6 +175,7 @@ Result<Outcome> CheckReadErrors(ValidationContext& context) {
     outcome.detected += forever && named ? 1 : 0;
     outcome.clean += forever ? 0 : 1;
     outcome.false_alarms += !forever && !found.empty() ? 1 : 0;
+    context.progress().Advance(1);
   }
   JudgeDetection(outcome);
   return outcome;

@@ -15,17 +15,17 @@ namespace {
 namespace fs = std::filesystem;
 
 // Applies in place, checks what came out, undoes, and compares with what was there.
-Result<Outcome> ThereAndBack(const fs::path& map, const std::vector<fs::path>& patches) {
+Result<Outcome> ThereAndBack(const fs::path& map, const std::vector<fs::path>& patches,
+                             Progress& progress) {
   GS_ASSIGN(const fs::path core_path, [&]() -> Result<fs::path> {
     GS_ASSIGN(const CoreFile core, CoreFile::Open(map));
     return core.file().path();
   }());
   GS_ASSIGN(const Sha256Digest before, DigestOf(core_path));
   GS_ASSIGN(const Sha256Digest map_before, DigestOf(map));
-  NoProgress progress;
   for (const fs::path& patch : patches) {
-    GS_TRY(PatchInPlace(map, patch));
-    GS_ASSIGN(const bool intact, IsIntact(map));
+    GS_TRY(PatchInPlace(map, patch, progress));
+    GS_ASSIGN(const bool intact, IsIntact(map, progress));
     if (!intact) return Broken("a patched core is not intact: " + patch.string());
   }
   for (size_t i = 0; i < patches.size(); ++i) GS_TRY(UndoInPlace(map, progress));
@@ -45,7 +45,8 @@ Result<Outcome> CheckRoundTrip(ValidationContext& context) {
   GS_ASSIGN(const fs::path folder, context.ScratchFolder("round_trip"));
   GS_ASSIGN(const CoreFile core, CoreFile::Open(sample->core));
   GS_ASSIGN(const fs::path map, CopyCore(core, folder));
-  GS_ASSIGN(Outcome outcome, ThereAndBack(map, {sample->patch, sample->second_patch}));
+  GS_ASSIGN(Outcome outcome,
+            ThereAndBack(map, {sample->patch, sample->second_patch}, context.progress()));
   outcome.sampled = sample->description;
   return outcome;
 }
@@ -53,7 +54,7 @@ Result<Outcome> CheckRoundTrip(ValidationContext& context) {
 Result<Outcome> CheckMerge(ValidationContext& context) {
   GS_ASSIGN(const SampleModel* sample, context.sample());
   GS_ASSIGN(const fs::path folder, context.ScratchFolder("merge"));
-  NoProgress progress;
+  Progress& progress = context.progress();
   GS_ASSIGN(const OpenedModel base, OpenModel(sample->base_gguf));
   const fs::path merged = folder / "merged.sgdelta";
   GS_TRY(MergePatches(*base.view, {sample->patch, sample->second_patch}, merged, CreateOptions(),
@@ -86,7 +87,7 @@ Result<Outcome> CheckUserPatches(ValidationContext& context) {
   if (!context.options().full) return outcome;
   GS_ASSIGN(const fs::path folder, context.ScratchFolder("user_patch"));
   GS_ASSIGN(const fs::path map, CopyCore(core, folder));
-  GS_ASSIGN(Outcome there_and_back, ThereAndBack(map, patches));
+  GS_ASSIGN(Outcome there_and_back, ThereAndBack(map, patches, context.progress()));
   there_and_back.happened = outcome.happened + "; " + there_and_back.happened;
   return there_and_back;
 }

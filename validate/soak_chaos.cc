@@ -58,13 +58,14 @@ class Soak {
     Soak soak(context, *core, smallest, std::max(smallest, model->weight_bytes()),
               std::move(prompt));
     GS_TRY(soak.operations_->SetTarget(core->file().path()));
-    soak.operations_->SpareReadsBefore(core->page_offset(0));
     return soak;
   }
 
   Result<Outcome> Run(uint32_t seconds) {
     GS_ASSIGN(const auto expected, Generate(ProbeOptions()));
     const auto start = Clock::now();
+    uint64_t shown_seconds = 0;
+    context_.progress().StartSteps("run.soak", seconds);
     Holdings warm;
     Holdings last;
     for (uint64_t round = 0;; ++round) {
@@ -77,6 +78,9 @@ class Soak {
         warm.descriptors = std::max(warm.descriptors, last.descriptors);
       }
       const double passed = std::chrono::duration<double>(Clock::now() - start).count();
+      const auto whole_seconds = std::min<uint64_t>(seconds, static_cast<uint64_t>(passed));
+      context_.progress().Advance(whole_seconds - shown_seconds);
+      shown_seconds = whole_seconds;
       if (round > kWarmRounds && passed >= seconds) break;
     }
     return Judge(warm, last);
@@ -112,6 +116,7 @@ class Soak {
     options.batch_tokens = 1 + static_cast<uint32_t>(random_() % 16);
     options.prefetch_distance = static_cast<uint32_t>(random_() % 12);
     options.thread_count = 1 + static_cast<uint32_t>(random_() % kMostThreads);
+    options.io_method = context_.readers().Choose(random_());
     return options;
   }
 
@@ -142,10 +147,11 @@ class Soak {
   Outcome Judge(const Holdings& warm, const Holdings& last) {
     JudgeDetection(outcome_);
     outcome_.happened = fmt::format(
-        "the same {} tokens in {} of {} rounds, in spite of {} faults; resident memory {} KiB "
+        "the same {} tokens in {} of {} rounds {}, in spite of {} faults; resident memory {} KiB "
         "after the first rounds, {} at the end; {} descriptors, {} at the end",
-        kTokens, outcome_.clean - outcome_.false_alarms, outcome_.clean, operations_->fault_count(),
-        warm.resident_bytes >> 10, last.resident_bytes >> 10, warm.descriptors, last.descriptors);
+        kTokens, outcome_.clean - outcome_.false_alarms, outcome_.clean, context_.readers().text,
+        operations_->fault_count(), warm.resident_bytes >> 10, last.resident_bytes >> 10,
+        warm.descriptors, last.descriptors);
     const bool grew = last.resident_bytes > warm.resident_bytes + kAllowedGrowthBytes ||
                       last.descriptors > warm.descriptors;
     if (grew) outcome_.status = CheckStatus::kBroken;
@@ -195,8 +201,10 @@ Result<Outcome> CheckDeviceMemory(ValidationContext& context) {
   uint64_t warm_device_bytes = 0;
   uint64_t device_bytes = 0;
   const uint32_t rounds = context.options().full ? 20 : 4;
+  context.progress().StartSteps("run.device_soak", rounds);
   for (uint32_t round = 0; round < rounds; ++round) {
     GS_TRY(CheckCancelled());
+    context.progress().Advance(1);
     GS_TRY(ProbeLogits(context.options().map_path, options, prompt));
     GS_ASSIGN(device_bytes, DeviceBytes(**index));
     GS_ASSIGN(last, Count());

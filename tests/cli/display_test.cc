@@ -75,6 +75,10 @@ TEST(ProgressBar, ShowsTheEndsOfTheWay) {
   EXPECT_EQ(RenderLine({"x", 1 << 20, 1 << 20, 2}), "x: 1.0 MiB in 0:02, 524 kB/s");
   EXPECT_EQ(RenderLine({"x", 0, 0, 0}), "x: 0 B in 0:00, 0 kB/s");
   // More than was announced is no more than everything.
+  EXPECT_EQ(RenderBar({"check", 30, 120, 1, true}, 100),
+            "check  [######..................]  25%  0:03 left");
+  EXPECT_EQ(RenderLine({"check", 30, 120, 1, true}), "check: 25% of 120, 0:03 left");
+  EXPECT_EQ(RenderLine({"check", 120, 120, 4, true}), "check: 120 in 0:04");
   EXPECT_EQ(RenderBar({"x", 200, 100, 1}, 100), "x  [########################] 100%  0 kB/s");
 }
 

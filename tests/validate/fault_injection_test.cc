@@ -2,6 +2,7 @@
 // with the same seed.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -58,15 +59,106 @@ TEST_F(FaultFile, OtherFilesAreLeftAlone) {
   EXPECT_EQ(ReadWholeFile(dir_ / "other", 1 << 20).value(), text_);
 }
 
-TEST_F(FaultFile, FailsReadsSoManyTimes) {
+TEST_F(FaultFile, AReadThatFailsTwiceIsTriedAThirdTimeAndNoMore) {
   operations_.FailReadsOf(500, 2);
-  for (int i = 0; i < 2; ++i) {
-    const auto read = Read();
-    ASSERT_FALSE(read);
-    EXPECT_EQ(read.error().code(), ErrorCode::kIo);
-  }
   EXPECT_EQ(Read().value(), text_);
   EXPECT_EQ(operations_.fault_count(), 2u);
+  operations_.FailReadsOf(500, 5);
+  const auto read = Read();
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().code(), ErrorCode::kIo);
+  EXPECT_EQ(read.error().file(), path_.string());
+  EXPECT_EQ(operations_.fault_count(), 5u);
+  EXPECT_EQ(Read().value(), text_);
+  EXPECT_EQ(operations_.fault_count(), 7u);
+}
+
+TEST_F(FaultFile, ReadsThatAreInterruptedForeverEndInAnError) {
+  operations_.InterruptReads(1);
+  const auto read = Read();
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().code(), ErrorCode::kIo);
+  EXPECT_EQ(operations_.fault_count(), 1000u);
+}
+
+TEST_F(FaultFile, OpensAreTriedAgain) {
+  operations_.FailOpens(20, EINTR);
+  EXPECT_EQ(Read().value(), text_);
+  EXPECT_EQ(operations_.fault_count(), 20u);
+  operations_.FailOpens(1, EACCES);
+  const auto refused = Read();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ErrorCode::kIo);
+  operations_.FailOpens(FaultFileOperations::kNever, EINTR);
+  EXPECT_FALSE(Read());
+}
+
+// Direct I/O must not be given up for a signal: the file would be read through the page cache.
+TEST_F(FaultFile, ADirectOpenThatIsInterruptedStaysDirect) {
+  const auto plain = File::OpenRead(path_, Caching::kDirect);
+  ASSERT_TRUE(plain);
+  operations_.FailOpens(3, EINTR);
+  const ScopedFileOperations scope(operations_);
+  const auto interrupted = File::OpenRead(path_, Caching::kDirect);
+  ASSERT_TRUE(interrupted);
+  EXPECT_EQ(interrupted->direct(), plain->direct());
+}
+
+TEST_F(FaultFile, TheSameSeedHesitatesAtTheSameReads) {
+  const auto hesitations = [this](uint64_t seed) {
+    FaultFileOperations operations(seed);
+    EXPECT_TRUE(operations.SetTarget(path_));
+    operations.ShortenReads(0.5);
+    operations.InterruptReads(0.3);
+    const File file = File::OpenRead(path_).value();
+    std::vector<ssize_t> results;
+    char buffer[4096];
+    for (const int order : {0, 1}) {
+      for (int i = 0; i < 16; ++i) {
+        const off_t place = (order == 0 ? i : 15 - i) * 1000;
+        results.push_back(operations.Read(file.descriptor(), buffer, sizeof buffer, place));
+      }
+      // The other way round the second time: what happens at a place is its own.
+      if (order == 1) std::reverse(results.begin() + 16, results.end());
+    }
+    return results;
+  };
+  EXPECT_EQ(hesitations(3), hesitations(3));
+  EXPECT_NE(hesitations(3), hesitations(4));
+}
+
+// What io_uring has read passes here when it ends.
+class FaultUring : public FaultFile {
+ protected:
+  ssize_t End(ssize_t result) {
+    const File file = File::OpenRead(path_).value();
+    bytes_.assign(8192, 'r');
+    return operations_.EndRead(file.descriptor(), bytes_.data(), bytes_.size(), 4096, result);
+  }
+  std::string bytes_;
+};
+
+TEST_F(FaultUring, OtherBytesErrorsAndShortReads) {
+  EXPECT_EQ(End(8192), 8192);
+  EXPECT_EQ(bytes_, std::string(8192, 'r'));
+  operations_.ReplaceBytes(4100, {std::byte{'X'}});
+  EXPECT_EQ(End(8192), 8192);
+  EXPECT_EQ(bytes_.substr(0, 6), "rrrrXr");
+  operations_.ClearReadFaults();
+  operations_.FailReadsOf(5000, 1);
+  EXPECT_EQ(End(8192), -EIO);
+  EXPECT_EQ(bytes_.find('r'), std::string::npos) << "nothing was read";
+  EXPECT_EQ(End(8192), 8192);
+  operations_.EndAt(8192);
+  EXPECT_EQ(End(8192), 4096);
+  EXPECT_EQ(bytes_.find_last_of('r'), 4095u);
+  EXPECT_EQ(operations_.uring_fault_count(), 3u);
+}
+
+TEST_F(FaultUring, ErrorsOfTheSystemStay) {
+  EXPECT_EQ(End(-EBADF), -EBADF);
+  EXPECT_EQ(End(0), 0);
+  EXPECT_EQ(operations_.fault_count(), 0u);
 }
 
 TEST_F(FaultFile, ShortAndInterruptedReadsAreReadOn) {

@@ -99,6 +99,9 @@ TEST_F(ValidationTest, ChaosIsDetectedWithoutFalseAlarms) {
     EXPECT_EQ(outcome.harmless, 0u) << kind;
   }
   EXPECT_EQ(Find(report, "run.minimum_budget").outcome.detected, 2u);
+  for (const std::string from : {"from_source", "from_core", "from_patch", "unrepairable"}) {
+    EXPECT_GE(Find(report, "repair." + from).outcome.detected, 4u) << from;
+  }
 }
 
 // Names exactly the damaged pages, the tensors, layers and zones they belong to, and what to do.
