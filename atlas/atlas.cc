@@ -79,10 +79,9 @@ Result<std::unique_ptr<Atlas>> Atlas::Open(const CoreMap& map, PageSource& sourc
   GS_ASSIGN(Schedule schedule, Schedule::Create(map, runs, scheduled_tensors));
   GS_ASSIGN(ResidencyPlan plan, PlanResidency(map, runs, schedule, options));
   GS_ASSIGN(PagePool pool, PagePool::Allocate(plan.pool_pages));
-  // The ring and the frames are written again and again, and must not fault meanwhile. An own slot
-  // is filled once, and touched by the reader just before: doing it here would only delay the first
-  // token.
-  GS_TRY(pool.Touch(plan.own_pages, plan.pool_pages - plan.own_pages));
+  // The ring is registered with the kernel, which needs its memory. Everything else gets it while
+  // the first pages are read: doing it here would only delay the first token.
+  GS_TRY(pool.Touch(plan.ring_first_slot, plan.ring_pages));
   auto atlas = std::make_unique<HostAtlas>(map, source, std::move(runs), std::move(schedule),
                                            std::move(plan), std::move(pool), options);
   GS_TRY(atlas->Start(source, options));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <span>
 #include <system_error>
 #include <utility>
 
@@ -11,8 +12,7 @@
 namespace gguf_shard {
 namespace {
 
-// One thread keeps a disk busy; a second one helps where the first pass gives slots real memory,
-// which takes as long as reading them.
+// One thread keeps a disk busy; a second one reads while the first checks tags.
 constexpr uint32_t kUringReaders = 2;
 
 }  // namespace
@@ -32,6 +32,7 @@ HostAtlas::HostAtlas(const CoreMap& map, PageSource& source, RunTable runs, Sche
 }
 
 Result<void> HostAtlas::Start(const PageSource& source, const AtlasOptions& options) {
+  warmer_.Start(pool_);
   GS_TRY(MakeReaders(source, options));
   idle_readers_.reserve(readers_.size());
   try {
@@ -69,8 +70,9 @@ Result<void> HostAtlas::MakeUringReaders(const PageSource& source, uint32_t read
   }
   const uint32_t reader_count = std::min(kUringReaders, reads_in_flight);
   const auto depth = static_cast<uint32_t>(DivCeil(reads_in_flight, reader_count));
+  const std::span ring(pool_.slot(plan_.ring_first_slot), size_t{plan_.ring_pages} * kPageBytes);
   for (uint32_t i = 0; i < reader_count; ++i) {
-    GS_ASSIGN(auto reader, MakeUringReader(loader_, pool_, *file, plan_.own_pages, depth));
+    GS_ASSIGN(auto reader, MakeUringReader(loader_, pool_, *file, ring, depth));
     readers_.push_back(std::move(reader));
   }
   return {};

@@ -21,6 +21,7 @@
 #include "atlas/page_loader.h"
 #include "atlas/page_pool.h"
 #include "atlas/page_reader.h"
+#include "atlas/pool_warmer.h"
 #include "atlas/residency.h"
 #include "atlas/residency_plan.h"
 #include "atlas/schedule.h"
@@ -66,6 +67,7 @@ class HostAtlas final : public Atlas, private LoadQueue {
   const ResidencyPlan plan_;
   const PagePool pool_;
   const PageLoader loader_;
+  PoolWarmer warmer_;
 
   // Set once a run needs no lock; allocated only when no scheduled run is streamed.
   std::unique_ptr<std::atomic<bool>[]> settled_;

@@ -48,10 +48,6 @@ void PageLoader::Begin(const LoadJob& job, LoadOutcome& outcome) const {
   outcome.errors.assign(job.runs.size(), std::nullopt);
   outcome.reads = outcome.bytes_read = outcome.retried_pages = 0;
   outcome.read_seconds = 0;
-  // The system gives memory faster when it is asked for it than when a direct read runs into its
-  // absence (measured: twice the rate of the first pass), and here it overlaps with other reads. A
-  // refusal shows as an error of the read.
-  if (job.into_own_slots) static_cast<void>(pool_.Touch(job.first_slot, job.page_count));
   outcome.begun_at = std::chrono::steady_clock::now();
 }
 

@@ -36,8 +36,8 @@ class PageLoader {
 
   void Load(const LoadJob& job, LoadOutcome& outcome) const;
 
-  // The two halves of Load around a read that somebody else does: Begin gives the job's slots real
-  // memory, End checks what was read into all of them.
+  // The two halves of Load around a read that somebody else does: Begin notes when, End checks what
+  // was read into the job's slots.
   void Begin(const LoadJob& job, LoadOutcome& outcome) const;
   void End(const LoadJob& job, LoadOutcome& outcome) const;
 

@@ -46,15 +46,18 @@ Result<PagePool> PagePool::Allocate(uint64_t page_count) {
   return PagePool(memory, page_count);
 }
 
-Result<void> PagePool::Touch(uint64_t first_slot, uint64_t slot_count) const {
+bool PagePool::Populate(uint64_t first_slot, uint64_t slot_count) const {
   GS_CHECK(first_slot + slot_count <= page_count_);
-  if (slot_count == 0) return {};
-  const uint64_t bytes = slot_count * kPageBytes;
-  if (madvise(slot(first_slot), bytes, MADV_POPULATE_WRITE) == 0) return {};
-  if (errno != EINVAL) return Fail(PoolError(bytes, errno));
+  return madvise(slot(first_slot), slot_count * kPageBytes, MADV_POPULATE_WRITE) == 0;
+}
+
+Result<void> PagePool::Touch(uint64_t first_slot, uint64_t slot_count) const {
+  if (slot_count == 0 || Populate(first_slot, slot_count)) return {};
+  if (errno != EINVAL) return Fail(PoolError(slot_count * kPageBytes, errno));
   // Kernels before 5.14: write to each page.
   for (uint64_t i = 0; i < slot_count; ++i) {
-    *static_cast<volatile std::byte*>(slot(first_slot + i)) = std::byte{0};
+    volatile std::byte* const page = slot(first_slot + i);
+    *page = *page;
   }
   return {};
 }

@@ -21,9 +21,12 @@ class PagePool {
   PagePool& operator=(const PagePool&) = delete;
   ~PagePool();
 
-  // Gives the slots real memory now, so that later accesses do not fault. Slots are touched once
-  // anyway; this chooses when.
+  // Gives the slots real memory now, so that later accesses do not fault, and keeps what they hold.
+  // Slots are touched once anyway; this chooses when. Nobody may use them meanwhile.
   Result<void> Touch(uint64_t first_slot, uint64_t slot_count) const;
+  // The same beside reads into these slots. False when the system refuses or has no such call
+  // (Linux before 5.14).
+  bool Populate(uint64_t first_slot, uint64_t slot_count) const;
 
   std::byte* slot(uint64_t slot_index) const { return memory_ + slot_index * kPageBytes; }
   uint64_t page_count() const { return page_count_; }

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "atlas/page_loader.h"
 #include "atlas/page_pool.h"
@@ -47,12 +48,12 @@ class PageReader {
 // One read at a time, by PageSource::Read. `loader` must outlive it.
 std::unique_ptr<PageReader> MakeThreadReader(const PageLoader& loader);
 
-// Up to `depth` reads at a time, of a direct file. Slots from `first_fixed_slot` on must have been
-// touched; they are registered with the kernel, so that it need not look them up for each read,
-// where its limit on locked memory allows that. All arguments must outlive it. kUnsupported when
-// the kernel has no io_uring or forbids it.
+// Up to `depth` reads at a time, of a direct file. `fixed` (empty: nothing) is memory of the pool
+// that is read into again and again: it is registered with the kernel, so that it need not look it
+// up for each read, where its limit on locked memory allows that. All arguments must outlive it.
+// kUnsupported when the kernel has no io_uring or forbids it.
 Result<std::unique_ptr<PageReader>> MakeUringReader(const PageLoader& loader, const PagePool& pool,
-                                                    DirectFile file, uint64_t first_fixed_slot,
+                                                    DirectFile file, std::span<std::byte> fixed,
                                                     uint32_t depth);
 
 }  // namespace gguf_shard

@@ -193,7 +193,6 @@ void Residency::AddToJob(uint32_t run_index, Place place, uint32_t slot, LoadJob
   if (job.runs.empty()) {
     job.first_page = run.first_page;
     job.first_slot = slot;
-    job.into_own_slots = place == Place::kOwnSlot;
   }
   GS_CHECK(job.first_page + job.page_count == run.first_page);
   GS_CHECK(job.first_slot + job.page_count == slot);

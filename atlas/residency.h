@@ -53,7 +53,6 @@ struct LoadJob {
   uint64_t first_page = 0;  // in the core
   uint32_t first_slot = 0;
   uint32_t page_count = 0;
-  bool into_own_slots = false;  // into memory that nothing has touched yet
   std::vector<uint32_t> runs;
 };
 

@@ -101,13 +101,10 @@ class UringReader final : public PageReader {
 }  // namespace
 
 Result<std::unique_ptr<PageReader>> MakeUringReader(const PageLoader& loader, const PagePool& pool,
-                                                    DirectFile file, uint64_t first_fixed_slot,
+                                                    DirectFile file, std::span<std::byte> fixed,
                                                     uint32_t depth) {
   GS_ASSIGN(auto uring, Uring::Create(file.descriptor, depth));
-  const uint64_t fixed_slots = pool.page_count() - first_fixed_slot;
-  if (fixed_slots > 0) {
-    uring->Register({pool.slot(first_fixed_slot), size_t{fixed_slots} * kPageBytes});
-  }
+  if (!fixed.empty()) uring->Register(fixed);
   return std::make_unique<UringReader>(loader, pool, file, std::move(uring), depth);
 }
 

@@ -68,7 +68,7 @@ class DevicePlanner {
     plan_.vector_bytes = DeviceWeights::VectorBytes(model_, shape.first_layer);
     plan_.atlas.prefetch_distance =
         options_.prefetch_distance.value_or(model_.map().atlas.prefetch_distance);
-    plan_.atlas.io_threads = kIoThreads;
+    plan_.atlas.io_threads = kDeviceIoThreads;
     plan_.atlas.runs_per_wave = LeastRunsPerWave();
     least_atlas_bytes_ = VulkanAtlas::MinimumMemoryBytes(model_.map(), device_, plan_.atlas);
     if (options_.pool_bytes) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "atlas/pool_warmer.h"
 #include "core/bytes.h"
 #include "runtime/embedding.h"
 #include "runtime/kv_cache.h"
@@ -190,7 +191,8 @@ uint32_t WorkerCountOf(const EngineOptions& options) {
 
 uint64_t ComingBytes(const Model& model, const EngineOptions& options) {
   const uint64_t pages = model.weight_bytes() / kPageBytes;
-  return (WorkerCountOf(options) + kIoThreads) * kThreadBytes + pages * kTableBytesPerPage +
+  return (WorkerCountOf(options) + kIoThreads + PoolWarmer::kMaxThreads) * kThreadBytes +
+         pages * kTableBytesPerPage +
          uint64_t{model.weights().vocab_size()} * kSamplerBytesPerToken + kSlackBytes +
          options.other_bytes;
 }

