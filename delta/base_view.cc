@@ -4,6 +4,7 @@
 
 #include "core/bytes.h"
 #include "core/check.h"
+#include "delta/wide.h"
 
 namespace gguf_shard {
 namespace {
@@ -32,6 +33,19 @@ int32_t LevelOf(Scale value, int32_t exponent) {
                                          : value.mantissa * (int64_t{1} << std::min(-shift, 11)));
 }
 
+// One scale of each block of 32 weights, for its two units.
+void SpreadHalves(const std::array<uint16_t, 8>& halves, ScaleRow& row) {
+  for (uint32_t unit = 0; unit < kRowScales; ++unit) row.Set(unit, ScaleFromF16(halves[unit / 2]));
+}
+
+// What sub-blocks have, for each of their units.
+Row<int16_t> OfUnits(const QuantFormat& format, const Row<int16_t>& subs) {
+  if (format.sub_weights == kViewUnit) return subs;
+  Row<int16_t> units;
+  for (uint32_t unit = 0; unit < kRowScales; ++unit) units[unit] = subs[unit / 2];
+  return units;
+}
+
 }  // namespace
 
 Scale FloatScale(TensorType type, const std::byte* values, uint64_t index) {
@@ -45,16 +59,21 @@ Scale FloatScale(TensorType type, const std::byte* values, uint64_t index) {
   }
 }
 
-Scale SubSlope(const QuantFormat& format, const QuantGroup& group, uint32_t sub) {
-  if (format.scale_bits == 0) return ScaleFromF16(group.d[sub]);
-  return Multiply(ScaleFromF16(group.d[0]), group.scale[sub]);
+void UnitSlopes(const QuantFormat& format, const QuantGroup& group, ScaleRow& slopes) {
+  if (format.scale_bits == 0) return SpreadHalves(group.d, slopes);
+  MultiplyRow(ScaleFromF16(group.d[0]), OfUnits(format, group.scale), slopes);
 }
 
-Scale SubOffset(const QuantFormat& format, const QuantGroup& group, uint32_t sub) {
-  if (!format.has_m) return {};
-  if (format.min_bits == 0) return ScaleFromF16(group.m[sub]);
-  return Multiply(ScaleFromF16(group.m[0]),
-                  format.m_is_subtracted ? -group.min[sub] : group.min[sub]);
+void UnitOffsets(const QuantFormat& format, const QuantGroup& group, ScaleRow& offsets) {
+  if (!format.has_m) {
+    offsets = {};
+  } else if (format.min_bits == 0) {
+    SpreadHalves(group.m, offsets);
+  } else {
+    Scale m = ScaleFromF16(group.m[0]);
+    if (format.m_is_subtracted) m.mantissa = -m.mantissa;
+    MultiplyRow(m, OfUnits(format, group.min), offsets);
+  }
 }
 
 bool CanView(TensorType type) {
@@ -64,23 +83,22 @@ bool CanView(TensorType type) {
 
 void ViewQuantGroup(const QuantFormat& format, const QuantGroup& group, uint32_t weight_count,
                     BaseView& view) {
-  view.unit_weights = format.sub_weights;
-  const uint32_t units_per_sub = format.sub_weights / kViewUnit;
-  for (uint32_t unit = 0; unit < weight_count / kViewUnit; ++unit) {
-    view.slope[unit] = SubSlope(format, group, unit / units_per_sub);
-    view.offset[unit] = SubOffset(format, group, unit / units_per_sub);
-  }
+  UnitSlopes(format, group, view.slope);
+  UnitOffsets(format, group, view.offset);
   if (format.has_codebook) {
     for (uint32_t i = 0; i < weight_count; ++i) {
       view.level[i] = kIq4Codebook[static_cast<uint8_t>(group.quant[i])];
     }
-  } else {
-    for (uint32_t i = 0; i < weight_count; ++i) view.level[i] = group.quant[i];
+    return;
   }
+  RunWide([&]() GS_WIDE {
+    for (uint32_t i = 0; i < kGroupWeights; ++i) view.level[i] = group.quant[i];
+  });
 }
 
 void ViewFloats(TensorType type, const std::byte* values, uint32_t weight_count, BaseView& view) {
-  view.unit_weights = kViewUnit;
+  view.slope = {};
+  view.offset = {};
   for (uint32_t unit = 0; unit < weight_count / kViewUnit; ++unit) {
     std::array<Scale, kViewUnit> weights;
     int32_t leading = -1000;
@@ -89,8 +107,7 @@ void ViewFloats(TensorType type, const std::byte* values, uint32_t weight_count,
       leading = std::max(leading, LeadingExponent(weights[i]));
     }
     const int32_t exponent = leading - kFloatLevelBits;
-    view.slope[unit] = {leading == -1000 ? 0 : 1, exponent};
-    view.offset[unit] = {};
+    view.slope.Set(unit, {leading == -1000 ? 0 : 1, exponent});
     for (uint32_t i = 0; i < kViewUnit; ++i) {
       view.level[unit * kViewUnit + i] = static_cast<int16_t>(LevelOf(weights[i], exponent));
     }

@@ -9,23 +9,22 @@
 #include <array>
 #include <cstdint>
 
-#include "delta/prediction.h"
 #include "delta/quant_group.h"
+#include "delta/scale_row.h"
 
 namespace gguf_shard {
 
 inline constexpr uint32_t kViewUnit = 16;  // weights that share slope and offset
 
 struct BaseView {
-  uint32_t unit_weights = kViewUnit;  // slope and offset are constant over this many weights
-  std::array<Scale, 16> slope;
-  std::array<Scale, 16> offset;
+  ScaleRow slope;
+  ScaleRow offset;
   alignas(64) std::array<int16_t, kGroupWeights> level;
 };
 
-// Slope and offset of sub-block `sub` of a group.
-Scale SubSlope(const QuantFormat& format, const QuantGroup& group, uint32_t sub);
-Scale SubOffset(const QuantFormat& format, const QuantGroup& group, uint32_t sub);
+// Slope and offset of every unit of a group.
+void UnitSlopes(const QuantFormat& format, const QuantGroup& group, ScaleRow& slopes);
+void UnitOffsets(const QuantFormat& format, const QuantGroup& group, ScaleRow& offsets);
 
 // Whether weights of this type can predict a quantized target.
 bool CanView(TensorType type);

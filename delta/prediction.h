@@ -19,8 +19,8 @@ struct Scale {
 
 inline constexpr uint32_t kFractionBits = 12;
 // Bounds that keep ratio * level + offset inside 32 bits, for levels below 2^11.
-inline constexpr int64_t kMaxRatio = int64_t{1} << 19;
-inline constexpr int64_t kMaxOffset = int64_t{1} << 28;
+inline constexpr int32_t kMaxRatio = 1 << 19;
+inline constexpr int32_t kMaxOffset = 1 << 28;
 
 // Infinities and NaNs are read as numbers: any value will do, as long as it is the same everywhere.
 constexpr Scale ScaleFromF16(uint16_t bits) {
@@ -30,22 +30,8 @@ constexpr Scale ScaleFromF16(uint16_t bits) {
   return {(bits & 0x8000) != 0 ? -magnitude : magnitude, exponent == 0 ? -24 : exponent - 25};
 }
 
-constexpr Scale Multiply(Scale scale, int64_t factor) {
-  return {scale.mantissa * factor, scale.exponent};
-}
-
-// trunc(dividend / divisor). Dividing doubles is several times as fast as dividing integers, and
-// exact for dividends below 2^53: the quotient's distance to the next integer above is at least
-// 1 / divisor, which is more than half of a double's last place there.
-constexpr int64_t ExactQuotient(int64_t dividend, int64_t divisor) {
-  constexpr int64_t kExact = int64_t{1} << 53;
-  if (dividend < kExact && dividend > -kExact && divisor < kExact && divisor > -kExact) {
-    return static_cast<int64_t>(static_cast<double>(dividend) / static_cast<double>(divisor));
-  }
-  return dividend / divisor;
-}
-
-// trunc(a / b * 2^12), within [-limit, limit]; 0 when b is 0.
+// trunc(a / b * 2^12), within [-limit, limit]; 0 when b is 0. The definition: what codecs need
+// comes in rows (delta/scale_row.h).
 constexpr int32_t FixedRatio(Scale a, Scale b, int64_t limit) {
   if (a.mantissa == 0 || b.mantissa == 0) return 0;
   const int32_t shift = a.exponent - b.exponent + static_cast<int32_t>(kFractionBits);
@@ -54,7 +40,7 @@ constexpr int32_t FixedRatio(Scale a, Scale b, int64_t limit) {
     return static_cast<int32_t>((a.mantissa < 0) == (b.mantissa < 0) ? limit : -limit);
   const int64_t dividend = shift > 0 ? a.mantissa * (int64_t{1} << shift) : a.mantissa;
   const int64_t divisor = shift < 0 ? b.mantissa * (int64_t{1} << -shift) : b.mantissa;
-  return static_cast<int32_t>(std::clamp(ExactQuotient(dividend, divisor), -limit, limit));
+  return static_cast<int32_t>(std::clamp(dividend / divisor, -limit, limit));
 }
 
 // Half octaves: floor(2 log2 |scale|) + 128, within [1, 255].

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "core/check.h"
 #include "delta/base_view.h"
@@ -25,8 +26,24 @@ constexpr uint32_t kMinContexts = 224;    // quarter 4, scale's residual 7, magn
 constexpr std::array<uint32_t, kStreamCount> kContextCounts = {
     kNoiseContexts, kHalfContexts, kHalfContexts, kScaleContexts, kMinContexts, kQuantContexts};
 
-// One group, coded or decoded: what differs between the two is inside `Streams`. Fields that do not
-// depend on each other are coded together: all of a group where the base has the same type, else
+// Groups that are coded together, whose fields wait neither for each other nor for another stream.
+constexpr uint32_t kBatchGroups = 8;
+
+struct CodedGroup {
+  uint32_t weight_count;
+  uint8_t noise;
+  size_t target_offset;  // of the group's bytes in the frame
+  BaseView view;
+  QuantGroup base;  // matters only when the types are equal
+  QuantGroup target;
+};
+
+// What many groups have of one field, one after the other.
+template <typename Value, uint32_t kOfGroup>
+using Fields = std::array<Value, kBatchGroups * kOfGroup>;
+
+// Groups, coded or decoded: what differs between the two is inside `Streams`. Fields that do not
+// depend on each other are coded together: those of a batch where the base has the same type, else
 // one by one.
 template <typename Streams>
 class GroupCoder {
@@ -36,6 +53,8 @@ class GroupCoder {
         same_type_(target_type == base_type),
         streams_(streams) {}
 
+  uint32_t batch_groups() const { return same_type_ ? kBatchGroups : 1; }
+
   // The noise symbol of a group; `noise` is ignored when reading.
   uint8_t CodeNoise(uint8_t noise) {
     const auto context = static_cast<uint16_t>(last_noise_ / 4);
@@ -43,64 +62,71 @@ class GroupCoder {
     return last_noise_;
   }
 
-  // All fields of `target`; `base` matters only when the types are equal.
-  void CodeFields(const BaseView& view, const QuantGroup& base, uint32_t weight_count,
-                  QuantGroup& target) {
-    const uint32_t block_count = format_.scale_bits == 0 ? weight_count / 32 : 1;
-    const uint32_t blocks_together = same_type_ ? block_count : 1;
-    for (uint32_t i = 0; i < block_count; i += blocks_together) {
-      CodeHalves(base, i, blocks_together, target);
+  // All fields of the targets of at most batch_groups() groups.
+  void CodeFields(std::span<CodedGroup> groups) {
+    const uint32_t block_count = format_.scale_bits == 0 ? groups[0].weight_count / 32 : 1;
+    const uint32_t sub_count = groups[0].weight_count / format_.sub_weights;
+    if (same_type_) {
+      CodeHalves(groups, 0, kAll);
+      CodeSubs(groups, 0, kAll);
+    } else {
+      for (uint32_t i = 0; i < block_count; ++i) CodeHalves(groups, i, 1);
+      for (uint32_t sub = 0; sub < sub_count; ++sub) CodeSubs(groups, sub, 1);
     }
-    const uint32_t sub_count = weight_count / format_.sub_weights;
-    const uint32_t subs_together = same_type_ ? sub_count : 1;
-    for (uint32_t sub = 0; sub < sub_count; sub += subs_together) {
-      if (format_.scale_bits != 0) CodeScales(base, sub, subs_together, target);
-      if (format_.min_bits != 0) CodeMins(base, sub, subs_together, target);
-    }
-    PlaceUnits(format_, view, target, last_noise_, weight_count, places_);
-    PredictQuants(format_, view, places_, weight_count, prediction_);
-    CodeQuants(weight_count, target);
+    CodeQuants(groups);
   }
 
  private:
-  template <typename Value>
-  using Fields = std::array<Value, 16>;
+  static constexpr uint32_t kAll = 16;
+
+  uint32_t BlockCount(const CodedGroup& group, uint32_t most) const {
+    return std::min(most, format_.scale_bits == 0 ? group.weight_count / 32 : 1);
+  }
 
   // One of the two f16 fields of several blocks: the symbols; the raw bits come later.
   struct Halves {
     Stream stream;
-    Fields<uint16_t> predicted{};
-    Fields<uint8_t> symbols{};
+    Fields<uint16_t, 8> predicted{};
+    Fields<uint8_t, 8> symbols{};
   };
 
-  void CodeHalves(const QuantGroup& base, uint32_t first, uint32_t count, QuantGroup& target) {
+  void CodeHalves(std::span<CodedGroup> groups, uint32_t first, uint32_t most) {
     Halves d{kD};
     Halves m{kM};
-    CodeHalfSymbols(d, base.d, last_d_, first, count, target.d);
-    if (format_.has_m) CodeHalfSymbols(m, base.m, last_m_, first, count, target.m);
-    for (uint32_t i = 0; i < count; ++i) {
-      CodeHalfBits(d.predicted[i], d.symbols[i], target.d[first + i]);
-      if (format_.has_m) CodeHalfBits(m.predicted[i], m.symbols[i], target.m[first + i]);
+    CodeHalfSymbols(d, &QuantGroup::d, last_d_, groups, first, most);
+    if (format_.has_m) CodeHalfSymbols(m, &QuantGroup::m, last_m_, groups, first, most);
+    uint32_t at = 0;
+    for (CodedGroup& group : groups) {
+      const uint32_t count = BlockCount(group, most);
+      for (uint32_t i = first; i < first + count; ++i, ++at) {
+        CodeHalfBits(d.predicted[at], d.symbols[at], group.target.d[i]);
+        if (format_.has_m) CodeHalfBits(m.predicted[at], m.symbols[at], group.target.m[i]);
+      }
+      last_d_ = group.target.d[first + count - 1];
+      last_m_ = group.target.m[first + count - 1];
     }
-    last_d_ = target.d[first + count - 1];
-    last_m_ = target.m[first + count - 1];
   }
 
-  void CodeHalfSymbols(Halves& halves, const std::array<uint16_t, 8>& base, uint16_t last,
-                       uint32_t first, uint32_t count, const std::array<uint16_t, 8>& target) {
-    Fields<uint16_t> contexts;
-    for (uint32_t i = 0; i < count; ++i) {
-      const uint16_t predicted = same_type_ ? base[first + i] : last;
-      halves.predicted[i] = predicted;
-      contexts[i] = static_cast<uint16_t>(
-          LevelClass(ScaleLevel(ScaleFromF16(predicted)), last_noise_, 20, kHalfContexts - 1));
-      if constexpr (!Streams::kReads) {
-        const int32_t difference = (target[first + i] & 0x7fff) - (predicted & 0x7fff);
-        const uint32_t flip = (target[first + i] ^ predicted) >> 15;
-        halves.symbols[i] = static_cast<uint8_t>(2 * SignedSymbol(difference) + flip);
+  void CodeHalfSymbols(Halves& halves, std::array<uint16_t, 8> QuantGroup::*field, uint16_t last,
+                       std::span<const CodedGroup> groups, uint32_t first, uint32_t most) {
+    Fields<uint16_t, 8> contexts{};
+    uint32_t at = 0;
+    for (const CodedGroup& group : groups) {
+      const uint32_t count = BlockCount(group, most);
+      for (uint32_t i = first; i < first + count; ++i, ++at) {
+        const uint16_t predicted = same_type_ ? (group.base.*field)[i] : last;
+        halves.predicted[at] = predicted;
+        contexts[at] = static_cast<uint16_t>(
+            LevelClass(ScaleLevel(ScaleFromF16(predicted)), group.noise, 20, kHalfContexts - 1));
+        if constexpr (!Streams::kReads) {
+          const uint16_t value = (group.target.*field)[i];
+          const uint32_t flip = (value ^ predicted) >> 15;
+          halves.symbols[at] = static_cast<uint8_t>(
+              2 * SignedSymbol((value & 0x7fff) - (predicted & 0x7fff)) + flip);
+        }
       }
     }
-    streams_.CodeMany(halves.stream, contexts.data(), count, halves.symbols.data());
+    streams_.CodeMany(halves.stream, contexts.data(), at, halves.symbols.data());
   }
 
   void CodeHalfBits(uint16_t predicted, uint8_t symbol, uint16_t& value) {
@@ -113,32 +139,71 @@ class GroupCoder {
                                   (((predicted >> 15) ^ static_cast<uint32_t>(symbol & 1)) << 15));
   }
 
-  void CodeScales(const QuantGroup& base, uint32_t first, uint32_t count, QuantGroup& target) {
-    const Scale d = ScaleFromF16(target.d[0]);
-    const Scale base_d = ScaleFromF16(base.d[0]);
+  // Scales and minima of `most` sub-blocks from `first` on.
+  void CodeSubs(std::span<CodedGroup> groups, uint32_t first, uint32_t most) {
+    const uint32_t count = std::min(most, groups[0].weight_count / format_.sub_weights);
+    if (format_.scale_bits != 0) CodeScales(groups, first, count);
+    if (format_.min_bits != 0) CodeMins(groups, first, count);
+  }
+
+  // Where the base's scales or minima fall between the steps of the target's; without such a base,
+  // the one before is the position.
+  void PlaceSubs(const QuantGroup& base, uint16_t base_half, uint16_t half,
+                 Row<int16_t> QuantGroup::*field, const QuantGroup& target, uint32_t first,
+                 Row<int32_t>& positions) const {
+    if (!same_type_) {
+      positions[0] = first == 0 ? 0 : (target.*field)[first - 1] * (1 << kFractionBits);
+      return;
+    }
+    ScaleRow products;
+    ScaleRow divisors;
+    MultiplyRow(ScaleFromF16(base_half), base.*field, products);
+    const Scale divisor = ScaleFromF16(half);
+    divisors.mantissa.fill(static_cast<int32_t>(divisor.mantissa));
+    divisors.exponent.fill(divisor.exponent);
+    FixedRatios(products, divisors, kGroupWeights / format_.sub_weights, kMaxOffset, positions);
+  }
+  // The quarter of a position; of a scale before it is 0.
+  StepPosition PositionOf(int32_t fixed) const {
+    return same_type_ ? SplitPosition(fixed) : StepPosition{fixed >> kFractionBits, 0};
+  }
+
+  void CodeScales(std::span<CodedGroup> groups, uint32_t first, uint32_t count) {
     const int32_t low = format_.scale_is_signed ? -(1 << (format_.scale_bits - 1)) : 0;
     const int32_t high = low + (1 << format_.scale_bits) - 1;
     const uint32_t shift = format_.scale_bits - 4 - (format_.scale_is_signed ? 1 : 0);
-    const int32_t level_context = 64 * (LevelClass(ScaleLevel(d), last_noise_, 12, 15) / 2);
-    Fields<uint16_t> contexts;
-    Fields<int32_t> predicted;
-    Fields<uint8_t> symbols{};
-    for (uint32_t i = 0; i < count; ++i) {
-      const uint32_t sub = first + i;
-      StepPosition position{sub == 0 ? 0 : target.scale[sub - 1], 0};
-      if (same_type_) {
-        position = SplitPosition(FixedRatio(Multiply(base_d, base.scale[sub]), d, kMaxOffset));
+    Fields<uint16_t, 16> contexts{};
+    Fields<int32_t, 16> predicted{};
+    Fields<uint8_t, 16> symbols{};
+    uint32_t at = 0;
+    for (const CodedGroup& group : groups) {
+      const uint16_t d = group.target.d[0];
+      Row<int32_t> positions{};
+      PlaceSubs(group.base, group.base.d[0], d, &QuantGroup::scale, group.target, first, positions);
+      const int32_t level_context =
+          64 * (LevelClass(ScaleLevel(ScaleFromF16(d)), group.noise, 12, 15) / 2);
+      for (uint32_t i = 0; i < count; ++i) {
+        const StepPosition position = PositionOf(positions[i]);
+        const int32_t step = std::clamp(position.step, low, high);
+        const int32_t magnitude = std::min(std::abs(step) >> shift, 15);
+        predicted[at + i] = step;
+        contexts[at + i] = static_cast<uint16_t>(position.quarter + 4 * magnitude + level_context);
       }
-      predicted[i] = std::clamp(position.step, low, high);
-      const int32_t magnitude = std::min(std::abs(predicted[i]) >> shift, 15);
-      contexts[i] = static_cast<uint16_t>(position.quarter + 4 * magnitude + level_context);
-      if constexpr (!Streams::kReads) symbols[i] = ScaleSymbol(predicted[i], target.scale[sub]);
+      if constexpr (!Streams::kReads) {
+        for (uint32_t i = 0; i < count; ++i) {
+          symbols[at + i] = ScaleSymbol(predicted[at + i], group.target.scale[first + i]);
+        }
+      }
+      at += count;
     }
-    streams_.CodeMany(kScale, contexts.data(), count, symbols.data());
-    for (uint32_t i = 0; i < count; ++i) {
-      const int32_t scale = ScaleFrom(predicted[i], symbols[i]);
-      target.scale[first + i] = static_cast<int16_t>(scale);
-      scale_residual_[first + i] = scale - predicted[i];
+    streams_.CodeMany(kScale, contexts.data(), at, symbols.data());
+    at = 0;
+    for (uint32_t g = 0; g < groups.size(); ++g) {
+      for (uint32_t i = first; i < first + count; ++i, ++at) {
+        const int32_t scale = ScaleFrom(predicted[at], symbols[at]);
+        groups[g].target.scale[i] = static_cast<int16_t>(scale);
+        scale_residual_[g * 16 + i] = scale - predicted[at];
+      }
     }
   }
 
@@ -159,41 +224,63 @@ class GroupCoder {
     return negative ? ~magnitude : magnitude;
   }
 
-  void CodeMins(const QuantGroup& base, uint32_t first, uint32_t count, QuantGroup& target) {
-    const Scale m = ScaleFromF16(target.m[0]);
-    const Scale base_m = ScaleFromF16(base.m[0]);
-    Fields<uint16_t> contexts;
-    Fields<int32_t> predicted;
-    Fields<uint8_t> symbols{};
-    for (uint32_t i = 0; i < count; ++i) {
-      const uint32_t sub = first + i;
-      StepPosition position{sub == 0 ? 0 : target.min[sub - 1], 0};
-      if (same_type_) {
-        position = SplitPosition(FixedRatio(Multiply(base_m, base.min[sub]), m, kMaxOffset));
+  void CodeMins(std::span<CodedGroup> groups, uint32_t first, uint32_t count) {
+    Fields<uint16_t, 16> contexts{};
+    Fields<int32_t, 16> predicted{};
+    Fields<uint8_t, 16> symbols{};
+    uint32_t at = 0;
+    for (uint32_t g = 0; g < groups.size(); ++g) {
+      const CodedGroup& group = groups[g];
+      Row<int32_t> positions{};
+      PlaceSubs(group.base, group.base.m[0], group.target.m[0], &QuantGroup::min, group.target,
+                first, positions);
+      for (uint32_t i = 0; i < count; ++i) {
+        const StepPosition position = PositionOf(positions[i]);
+        const int32_t step = std::clamp(position.step, 0, (1 << format_.min_bits) - 1);
+        const int32_t residual = std::clamp(scale_residual_[g * 16 + first + i], -3, 3) + 3;
+        predicted[at + i] = step;
+        contexts[at + i] = static_cast<uint16_t>(position.quarter + 4 * residual +
+                                                 28 * (step >> (format_.min_bits - 3)));
       }
-      predicted[i] = std::clamp(position.step, 0, (1 << format_.min_bits) - 1);
-      const int32_t magnitude = predicted[i] >> (format_.min_bits - 3);
-      const int32_t residual = std::clamp(scale_residual_[sub], -3, 3) + 3;
-      contexts[i] = static_cast<uint16_t>(position.quarter + 4 * residual + 28 * magnitude);
       if constexpr (!Streams::kReads) {
-        symbols[i] = FoldResidual(target.min[sub] - predicted[i], format_.min_bits);
+        for (uint32_t i = 0; i < count; ++i) {
+          symbols[at + i] =
+              FoldResidual(group.target.min[first + i] - predicted[at + i], format_.min_bits);
+        }
       }
+      at += count;
     }
-    streams_.CodeMany(kMin, contexts.data(), count, symbols.data());
-    for (uint32_t i = 0; i < count; ++i) {
-      target.min[first + i] =
-          static_cast<int16_t>(ApplyResidual(predicted[i], symbols[i], 0, format_.min_bits));
+    streams_.CodeMany(kMin, contexts.data(), at, symbols.data());
+    at = 0;
+    for (CodedGroup& group : groups) {
+      for (uint32_t i = first; i < first + count; ++i, ++at) {
+        group.target.min[i] =
+            static_cast<int16_t>(ApplyResidual(predicted[at], symbols[at], 0, format_.min_bits));
+      }
     }
   }
 
-  void CodeQuants(uint32_t weight_count, QuantGroup& target) {
-    std::array<uint8_t, kGroupWeights> symbols;
-    if constexpr (!Streams::kReads) {
-      FoldQuants(format_, prediction_, weight_count, target.quant.data(), symbols.data());
+  void CodeQuants(std::span<CodedGroup> groups) {
+    uint32_t weights = 0;
+    for (const CodedGroup& group : groups) {
+      UnitPlaces places;
+      PlaceUnits(format_, group.view, group.target, group.noise, places);
+      PredictQuants(format_, group.view, places, group.weight_count,
+                    {contexts_.data() + weights, predicted_.data() + weights});
+      if constexpr (!Streams::kReads) {
+        FoldQuants(format_, predicted_.data() + weights, group.weight_count,
+                   group.target.quant.data(), symbols_.data() + weights);
+      }
+      weights += group.weight_count;
     }
-    streams_.CodeMany(kQuant, prediction_.context.data(), weight_count, symbols.data());
+    streams_.CodeMany(kQuant, contexts_.data(), weights, symbols_.data());
     if constexpr (Streams::kReads) {
-      UnfoldQuants(format_, prediction_, weight_count, symbols.data(), target.quant.data());
+      weights = 0;
+      for (CodedGroup& group : groups) {
+        UnfoldQuants(format_, predicted_.data() + weights, group.weight_count,
+                     symbols_.data() + weights, group.target.quant.data());
+        weights += group.weight_count;
+      }
     }
   }
 
@@ -203,9 +290,10 @@ class GroupCoder {
   uint8_t last_noise_ = 0;
   uint16_t last_d_ = 0;
   uint16_t last_m_ = 0;
-  Fields<int32_t> scale_residual_{};
-  UnitPlaces places_{};
-  QuantPrediction prediction_{};
+  Fields<int32_t, 16> scale_residual_{};
+  alignas(64) Fields<uint16_t, kGroupWeights> contexts_;
+  alignas(64) Fields<int8_t, kGroupWeights> predicted_;
+  alignas(64) Fields<uint8_t, kGroupWeights> symbols_;
 };
 
 // The bytes of each group of both sides.
@@ -227,6 +315,26 @@ GroupBytes GroupAt(const WeightSpan& weights, uint64_t first_weight) {
   return {static_cast<uint32_t>(count), Bytes(target, first_weight), Bytes(target, count),
           Bytes(base, first_weight), Bytes(base, count)};
 }
+
+// Groups until there are enough to be coded together. A group shorter than others ends a frame.
+class Batch {
+ public:
+  explicit Batch(uint32_t capacity) : groups_(capacity) {}
+
+  CodedGroup& Next(const GroupBytes& bytes) {
+    CodedGroup& group = groups_[count_++];
+    group.weight_count = bytes.weight_count;
+    group.target_offset = bytes.target_offset;
+    return group;
+  }
+  bool IsEmpty() const { return count_ == 0; }
+  bool IsFull() const { return count_ == groups_.size(); }
+  std::span<CodedGroup> Take() { return std::span(groups_).first(std::exchange(count_, 0)); }
+
+ private:
+  std::vector<CodedGroup> groups_;
+  uint32_t count_ = 0;
+};
 
 double ToDouble(Scale scale) {
   const auto exponent = static_cast<uint64_t>(std::clamp(scale.exponent, -1000, 1000) + 1023);
@@ -270,26 +378,26 @@ std::vector<std::byte> QuantEncode(const WeightSpan& weights, std::span<const st
   GroupCoder coder(weights.target_type, weights.base_type, streams);
   const QuantFormat& format = *FindQuantFormat(weights.target_type);
   const uint32_t block_weights = GetTensorType(weights.target_type).block_weights;
-  QuantGroup target_group{};
-  QuantGroup base_group{};
+  Batch batch(coder.batch_groups());
   BaseView target_view;
-  BaseView base_view;
   for (uint64_t first = 0; first < weights.weight_count; first += kGroupWeights) {
-    const GroupBytes group = GroupAt(weights, first);
-    const auto target_bytes = target.subspan(group.target_offset, group.target_bytes);
-    const auto base_bytes = base.subspan(group.base_offset, group.base_bytes);
+    const GroupBytes bytes = GroupAt(weights, first);
+    const auto target_bytes = target.subspan(bytes.target_offset, bytes.target_bytes);
+    const auto base_bytes = base.subspan(bytes.base_offset, bytes.base_bytes);
     if (weights.target_type == weights.base_type &&
         std::memcmp(target_bytes.data(), base_bytes.data(), target_bytes.size()) == 0) {
       coder.CodeNoise(0);
       continue;
     }
-    ViewBlocks(weights.base_type, base_bytes.data(), group.weight_count, base_group, base_view);
-    UnpackGroup(weights.target_type, target_bytes.data(), group.weight_count / block_weights,
-                target_group);
-    ViewQuantGroup(format, target_group, group.weight_count, target_view);
-    coder.CodeNoise(MeasureNoise(base_view, target_view, group.weight_count));
-    coder.CodeFields(base_view, base_group, group.weight_count, target_group);
+    CodedGroup& group = batch.Next(bytes);
+    ViewBlocks(weights.base_type, base_bytes.data(), bytes.weight_count, group.base, group.view);
+    UnpackGroup(weights.target_type, target_bytes.data(), bytes.weight_count / block_weights,
+                group.target);
+    ViewQuantGroup(format, group.target, bytes.weight_count, target_view);
+    group.noise = coder.CodeNoise(MeasureNoise(group.view, target_view, bytes.weight_count));
+    if (batch.IsFull()) coder.CodeFields(batch.Take());
   }
+  if (!batch.IsEmpty()) coder.CodeFields(batch.Take());
   return streams.Finish(max_tables);
 }
 
@@ -298,25 +406,32 @@ Result<void> QuantDecode(const WeightSpan& weights, std::span<const std::byte> p
   GS_ASSIGN(StreamReader streams, StreamReader::Create(kContextCounts, payload));
   GroupCoder coder(weights.target_type, weights.base_type, streams);
   const uint32_t block_weights = GetTensorType(weights.target_type).block_weights;
-  QuantGroup target_group{};
-  QuantGroup base_group{};
-  BaseView base_view;
+  Batch batch(coder.batch_groups());
+  const auto DecodeBatch = [&] {
+    const auto groups = batch.Take();
+    coder.CodeFields(groups);
+    for (const CodedGroup& group : groups) {
+      PackGroup(weights.target_type, group.target, group.weight_count / block_weights,
+                target.data() + group.target_offset);
+    }
+  };
   for (uint64_t first = 0; first < weights.weight_count; first += kGroupWeights) {
-    const GroupBytes group = GroupAt(weights, first);
-    const auto target_bytes = target.subspan(group.target_offset, group.target_bytes);
-    const auto base_bytes = base.subspan(group.base_offset, group.base_bytes);
-    if (coder.CodeNoise(0) == 0) {
+    const GroupBytes bytes = GroupAt(weights, first);
+    const auto base_bytes = base.subspan(bytes.base_offset, bytes.base_bytes);
+    const uint8_t noise = coder.CodeNoise(0);
+    if (noise == 0) {
       if (weights.target_type != weights.base_type) {
         return Fail(ErrorCode::kMalformed, "a frame keeps weights of another type");
       }
-      std::memcpy(target_bytes.data(), base_bytes.data(), target_bytes.size());
+      std::memcpy(target.data() + bytes.target_offset, base_bytes.data(), base_bytes.size());
       continue;
     }
-    ViewBlocks(weights.base_type, base_bytes.data(), group.weight_count, base_group, base_view);
-    coder.CodeFields(base_view, base_group, group.weight_count, target_group);
-    PackGroup(weights.target_type, target_group, group.weight_count / block_weights,
-              target_bytes.data());
+    CodedGroup& group = batch.Next(bytes);
+    group.noise = noise;
+    ViewBlocks(weights.base_type, base_bytes.data(), bytes.weight_count, group.base, group.view);
+    if (batch.IsFull()) DecodeBatch();
   }
+  if (!batch.IsEmpty()) DecodeBatch();
   return streams.Finish();
 }
 

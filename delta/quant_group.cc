@@ -2,21 +2,24 @@
 
 #include "core/bytes.h"
 #include "core/check.h"
+#include "delta/wide.h"
 
 namespace gguf_shard {
 namespace {
 
-uint8_t ByteAt(const std::byte* bytes, size_t index) { return static_cast<uint8_t>(bytes[index]); }
+GS_WIDE inline uint8_t ByteAt(const std::byte* bytes, size_t index) {
+  return static_cast<uint8_t>(bytes[index]);
+}
 
 // Sixteen bytes of nibbles: low nibbles are weights 0..15, high ones 16..31.
-void UnpackHalves(const std::byte* qs, int32_t low, int8_t* quant) {
+GS_WIDE inline void UnpackHalves(const std::byte* qs, int32_t low, int8_t* quant) {
   for (size_t i = 0; i < 16; ++i) {
     const uint8_t byte = ByteAt(qs, i);
     quant[i] = static_cast<int8_t>((byte & 15) + low);
     quant[i + 16] = static_cast<int8_t>((byte >> 4) + low);
   }
 }
-void PackHalves(const int8_t* quant, int32_t low, std::byte* qs) {
+GS_WIDE inline void PackHalves(const int8_t* quant, int32_t low, std::byte* qs) {
   for (size_t i = 0; i < 16; ++i) {
     qs[i] = static_cast<std::byte>(((quant[i] - low) & 15) | ((quant[i + 16] - low) & 15) << 4);
   }
@@ -40,7 +43,7 @@ void PackFifthBits(const int8_t* quant, int32_t low, std::byte* qh) {
 // The six-bit scales and minima of Q4_K and Q5_K in 12 bytes: the first four of each in the low six
 // bits of bytes 0..3 and 4..7; the last four have their low nibbles in bytes 8..11 (scale low, min
 // high) and their high two bits on top of bytes 0..7.
-void UnpackScalesMins(const std::byte* packed, QuantGroup& group) {
+GS_WIDE inline void UnpackScalesMins(const std::byte* packed, QuantGroup& group) {
   for (size_t j = 0; j < 4; ++j) {
     group.scale[j] = ByteAt(packed, j) & 63;
     group.min[j] = ByteAt(packed, j + 4) & 63;
@@ -50,7 +53,7 @@ void UnpackScalesMins(const std::byte* packed, QuantGroup& group) {
         static_cast<int16_t>((ByteAt(packed, j + 8) >> 4) | (ByteAt(packed, j + 4) >> 6) << 4);
   }
 }
-void PackScalesMins(const QuantGroup& group, std::byte* packed) {
+GS_WIDE inline void PackScalesMins(const QuantGroup& group, std::byte* packed) {
   for (size_t j = 0; j < 4; ++j) {
     packed[j] = static_cast<std::byte>(group.scale[j] | (group.scale[j + 4] >> 4) << 6);
     packed[j + 4] = static_cast<std::byte>(group.min[j] | (group.min[j + 4] >> 4) << 6);
@@ -60,7 +63,7 @@ void PackScalesMins(const QuantGroup& group, std::byte* packed) {
 }
 
 // Two bits per weight in 64 bytes (Q2_K, Q3_K): weight 128n + 32j + l is bits 2j of byte 32n + l.
-void UnpackPairs(const std::byte* qs, int8_t* quant) {
+GS_WIDE inline void UnpackPairs(const std::byte* qs, int8_t* quant) {
   for (size_t n = 0; n < 2; ++n) {
     for (size_t j = 0; j < 4; ++j) {
       for (size_t l = 0; l < 32; ++l) {
@@ -69,7 +72,7 @@ void UnpackPairs(const std::byte* qs, int8_t* quant) {
     }
   }
 }
-void PackPairs(const int8_t* quant, int32_t low, std::byte* qs) {
+GS_WIDE inline void PackPairs(const int8_t* quant, int32_t low, std::byte* qs) {
   for (size_t n = 0; n < 2; ++n) {
     for (size_t l = 0; l < 32; ++l) {
       int byte = 0;
@@ -136,7 +139,7 @@ void PackQ3K(const QuantGroup& group, std::byte* block) {
 
 // Q4_K: [d][dmin][scales 12][qs 128]; Q5_K: [d][dmin][scales 12][qh 32][qs 128]. Weight 32j + l is
 // nibble j % 2 of byte 32 (j / 2) + l; its fifth bit is bit j of qh byte l.
-void UnpackQ45K(const std::byte* block, bool fifth_bit, QuantGroup& group) {
+GS_WIDE inline void UnpackQ45K(const std::byte* block, bool fifth_bit, QuantGroup& group) {
   group.d[0] = LoadLe<uint16_t>(block);
   group.m[0] = LoadLe<uint16_t>(block + 2);
   UnpackScalesMins(block + 4, group);
@@ -156,7 +159,7 @@ void UnpackQ45K(const std::byte* block, bool fifth_bit, QuantGroup& group) {
     }
   }
 }
-void PackQ45K(const QuantGroup& group, bool fifth_bit, std::byte* block) {
+GS_WIDE inline void PackQ45K(const QuantGroup& group, bool fifth_bit, std::byte* block) {
   StoreLe(block, group.d[0]);
   StoreLe(block + 2, group.m[0]);
   PackScalesMins(group, block + 4);
@@ -177,7 +180,7 @@ void PackQ45K(const QuantGroup& group, bool fifth_bit, std::byte* block) {
 
 // [ql 128][qh 64][scales 16][d]; within each half h of 128 weights, weight 32j + l has its nibble
 // j / 2 in ql byte 64h + 32 (j % 2) + l and two high bits at 2j in qh byte 32h + l.
-void UnpackQ6K(const std::byte* block, QuantGroup& group) {
+GS_WIDE inline void UnpackQ6K(const std::byte* block, QuantGroup& group) {
   for (size_t h = 0; h < 2; ++h) {
     for (size_t j = 0; j < 4; ++j) {
       for (size_t l = 0; l < 32; ++l) {
@@ -190,7 +193,7 @@ void UnpackQ6K(const std::byte* block, QuantGroup& group) {
   for (size_t j = 0; j < 16; ++j) group.scale[j] = LoadLe<int8_t>(block + 192 + j);
   group.d[0] = LoadLe<uint16_t>(block + 208);
 }
-void PackQ6K(const QuantGroup& group, std::byte* block) {
+GS_WIDE inline void PackQ6K(const QuantGroup& group, std::byte* block) {
   for (size_t h = 0; h < 2; ++h) {
     const int8_t* quant = group.quant.data() + h * 128;
     for (size_t l = 0; l < 32; ++l) {
@@ -311,11 +314,11 @@ void UnpackGroup(TensorType type, const std::byte* blocks, uint32_t block_count,
     case kQ3_K:
       return UnpackQ3K(blocks, group);
     case kQ4_K:
-      return UnpackQ45K(blocks, false, group);
+      return RunWide([&]() GS_WIDE { UnpackQ45K(blocks, false, group); });
     case kQ5_K:
-      return UnpackQ45K(blocks, true, group);
+      return RunWide([&]() GS_WIDE { UnpackQ45K(blocks, true, group); });
     case kQ6_K:
-      return UnpackQ6K(blocks, group);
+      return RunWide([&]() GS_WIDE { UnpackQ6K(blocks, group); });
     case kIQ4_XS:
       return UnpackIq4Xs(blocks, group);
     default:
@@ -336,11 +339,11 @@ void PackGroup(TensorType type, const QuantGroup& group, uint32_t block_count, s
     case kQ3_K:
       return PackQ3K(group, blocks);
     case kQ4_K:
-      return PackQ45K(group, false, blocks);
+      return RunWide([&]() GS_WIDE { PackQ45K(group, false, blocks); });
     case kQ5_K:
-      return PackQ45K(group, true, blocks);
+      return RunWide([&]() GS_WIDE { PackQ45K(group, true, blocks); });
     case kQ6_K:
-      return PackQ6K(group, blocks);
+      return RunWide([&]() GS_WIDE { PackQ6K(group, blocks); });
     case kIQ4_XS:
       return PackIq4Xs(group, blocks);
     default:

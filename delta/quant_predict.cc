@@ -48,7 +48,7 @@ constexpr CodebookPlaces MakeCodebookPlaces() {
 constexpr CodebookPlaces kCodebookPlaces = MakeCodebookPlaces();
 
 void PredictIndexes(const BaseView& base, const UnitPlaces& places, uint32_t weight_count,
-                    QuantPrediction& prediction) {
+                    const QuantPrediction& prediction) {
   for (uint32_t i = 0; i < weight_count; ++i) {
     const uint32_t unit = i / kViewUnit;
     const int32_t position =
@@ -188,55 +188,53 @@ GS_WIDE inline void UnfoldBytes(const int8_t* __restrict predicted,
 }  // namespace
 
 void PlaceUnits(const QuantFormat& format, const BaseView& base, const QuantGroup& target,
-                int32_t noise, uint32_t weight_count, UnitPlaces& places) {
-  const uint32_t step = std::min(base.unit_weights, format.sub_weights) / kViewUnit;
-  const uint32_t units_per_sub = format.sub_weights / kViewUnit;
-  Scale slope;
-  int32_t target_start = 0;
-  int32_t level = 0;
-  for (uint32_t unit = 0; unit < weight_count / kViewUnit; unit += step) {
-    if (unit % units_per_sub == 0) {
-      slope = SubSlope(format, target, unit / units_per_sub);
-      target_start = FixedRatio(SubOffset(format, target, unit / units_per_sub), slope, kMaxOffset);
-      level = LevelClass(ScaleLevel(slope), noise, 4, static_cast<int32_t>(kQuantLevels) - 1);
-    }
-    const int32_t ratio = FixedRatio(base.slope[unit], slope, kMaxRatio);
-    const int64_t shift = int64_t{FixedRatio(base.offset[unit], slope, kMaxOffset)} - target_start;
-    for (uint32_t i = unit; i < unit + step; ++i) {
-      places.ratio[i] = ratio;
-      places.start[i] = static_cast<int32_t>(std::clamp(shift, -kMaxOffset, kMaxOffset));
-      places.level[i] = level;
-    }
+                int32_t noise, UnitPlaces& places) {
+  ScaleRow slopes;
+  UnitSlopes(format, target, slopes);
+  FixedRatios(base.slope, slopes, kRowScales, kMaxRatio, places.ratio);
+  Row<int32_t> levels;
+  ScaleLevels(slopes, levels);
+  FixedRatios(base.offset, slopes, kRowScales, kMaxOffset, places.start);
+  Row<int32_t> target_start{};
+  if (format.has_m) {
+    ScaleRow offsets;
+    UnitOffsets(format, target, offsets);
+    FixedRatios(offsets, slopes, kRowScales, kMaxOffset, target_start);
   }
+  RunWide([&]() GS_WIDE {
+    for (uint32_t unit = 0; unit < kRowScales; ++unit) {
+      places.start[unit] =
+          std::clamp(places.start[unit] - target_start[unit], -kMaxOffset, kMaxOffset);
+      places.level[unit] =
+          LevelClass(levels[unit], noise, 4, static_cast<int32_t>(kQuantLevels) - 1);
+    }
+  });
 }
 
 void PredictQuants(const QuantFormat& format, const BaseView& base, const UnitPlaces& places,
-                   uint32_t weight_count, QuantPrediction& prediction) {
+                   uint32_t weight_count, const QuantPrediction& prediction) {
   if (format.has_codebook) return PredictIndexes(base, places, weight_count, prediction);
   const int32_t low = format.quant_low;
   const StepRange range{low, low + (1 << format.quant_bits) - 1};
   const UnitPredictor predict = UnitPredictorHere();
   for (uint32_t unit = 0; unit < weight_count / kViewUnit; ++unit) {
     const uint32_t first = unit * kViewUnit;
-    predict(range, places, unit, base.level.data() + first, prediction.quant.data() + first,
-            prediction.context.data() + first);
+    predict(range, places, unit, base.level.data() + first, prediction.quant + first,
+            prediction.context + first);
   }
 }
 
-void FoldQuants(const QuantFormat& format, const QuantPrediction& prediction, uint32_t weight_count,
+void FoldQuants(const QuantFormat& format, const int8_t* predicted, uint32_t weight_count,
                 const int8_t* quant, uint8_t* symbols) {
   const uint32_t shift = 8 - format.quant_bits;
-  RunWide([&]()
-              GS_WIDE { FoldBytes(prediction.quant.data(), quant, weight_count, shift, symbols); });
+  RunWide([&]() GS_WIDE { FoldBytes(predicted, quant, weight_count, shift, symbols); });
 }
 
-void UnfoldQuants(const QuantFormat& format, const QuantPrediction& prediction,
-                  uint32_t weight_count, const uint8_t* symbols, int8_t* quant) {
+void UnfoldQuants(const QuantFormat& format, const int8_t* predicted, uint32_t weight_count,
+                  const uint8_t* symbols, int8_t* quant) {
   const auto mask = static_cast<uint8_t>((1u << format.quant_bits) - 1);
   const auto low = static_cast<uint8_t>(format.quant_low);
-  RunWide([&]() GS_WIDE {
-    UnfoldBytes(prediction.quant.data(), symbols, weight_count, mask, low, quant);
-  });
+  RunWide([&]() GS_WIDE { UnfoldBytes(predicted, symbols, weight_count, mask, low, quant); });
 }
 
 }  // namespace gguf_shard

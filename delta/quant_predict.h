@@ -16,27 +16,28 @@ inline constexpr uint32_t kQuantContexts = 4 * kQuantEdges * kQuantLevels;
 
 // What the 16 weights of a unit share: position = ratio * level + start, with 12 fraction bits.
 struct UnitPlaces {
-  std::array<int32_t, 16> ratio;
-  std::array<int32_t, 16> start;
-  std::array<int32_t, 16> level;  // of the target's slope against the noise, below kQuantLevels
+  alignas(64) Row<int32_t> ratio;
+  alignas(64) Row<int32_t> start;
+  alignas(64) Row<int32_t> level;  // of the target's slope against the noise, below kQuantLevels
 };
 
 // Of the sub-blocks of `target`, whose scales and minima are known.
 void PlaceUnits(const QuantFormat& format, const BaseView& base, const QuantGroup& target,
-                int32_t noise, uint32_t weight_count, UnitPlaces& places);
+                int32_t noise, UnitPlaces& places);
 
+// Of one group: contexts and predicted quants go to where these point.
 struct QuantPrediction {
-  alignas(64) std::array<uint16_t, kGroupWeights> context;
-  alignas(64) std::array<int8_t, kGroupWeights> quant;
+  uint16_t* context;
+  int8_t* quant;
 };
 void PredictQuants(const QuantFormat& format, const BaseView& base, const UnitPlaces& places,
-                   uint32_t weight_count, QuantPrediction& prediction);
+                   uint32_t weight_count, const QuantPrediction& prediction);
 
 // Folded residuals of `quant`, and back.
-void FoldQuants(const QuantFormat& format, const QuantPrediction& prediction, uint32_t weight_count,
+void FoldQuants(const QuantFormat& format, const int8_t* predicted, uint32_t weight_count,
                 const int8_t* quant, uint8_t* symbols);
-void UnfoldQuants(const QuantFormat& format, const QuantPrediction& prediction,
-                  uint32_t weight_count, const uint8_t* symbols, int8_t* quant);
+void UnfoldQuants(const QuantFormat& format, const int8_t* predicted, uint32_t weight_count,
+                  const uint8_t* symbols, int8_t* quant);
 
 // Which class a level falls in, given the noise.
 constexpr int32_t LevelClass(int32_t level, int32_t noise, int32_t shift, int32_t last) {

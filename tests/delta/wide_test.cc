@@ -9,6 +9,7 @@
 #include "delta/frame_codec.h"
 #include "delta/quant_group.h"
 #include "delta/rans.h"
+#include "delta/scale_row.h"
 
 namespace gguf_shard {
 namespace {
@@ -83,6 +84,37 @@ TEST_F(WideCode, EntropyCoderGivesTheSameBitsAndSymbols) {
                 plain);
       for (const size_t piece : {1u, 8u, 16u, 24u, 32u, 250u, 256u}) {
         EXPECT_EQ(DecodeInPieces(stream, plain, piece), stream.symbols) << piece;
+      }
+    }
+  }
+}
+
+// Mantissas of all sizes, exponents whose differences reach beyond every limit.
+ScaleRow MakeScales(std::mt19937& random) {
+  ScaleRow row;
+  for (uint32_t i = 0; i < kRowScales; ++i) {
+    const auto magnitude = static_cast<int64_t>(random() % (1u << 24) >> random() % 25);
+    row.Set(i,
+            {random() % 2 == 0 ? magnitude : -magnitude, static_cast<int32_t>(random() % 90) - 45});
+  }
+  return row;
+}
+
+TEST_F(WideCode, RowsOfScalesAreTheScalesOneByOne) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 2000; ++round) {
+    const ScaleRow a = MakeScales(random);
+    const ScaleRow b = MakeScales(random);
+    for (const Wide wide : kAllWidths) {
+      LimitWide(wide);
+      Row<int32_t> ratios;
+      Row<int32_t> levels;
+      FixedRatios(a, b, kRowScales, kMaxOffset, ratios);
+      ScaleLevels(a, levels);
+      for (uint32_t i = 0; i < kRowScales; ++i) {
+        ASSERT_EQ(ratios[i], FixedRatio(a[i], b[i], kMaxOffset))
+            << a.mantissa[i] << " " << b.mantissa[i];
+        ASSERT_EQ(levels[i], ScaleLevel(a[i])) << a.mantissa[i];
       }
     }
   }
