@@ -4,7 +4,7 @@
 #   bench/delta_bench.sh PROGRAM [TESTDATA]      PROGRAM: a built gguf-shard
 #
 # For every pair: bytes of xdelta3 -9, bsdiff, zstd --ultra -22 --long --patch-from, and of delta at
-# fast, default and max; then the rates of delta on the largest pair. Needs xdelta3, bsdiff, zstd.
+# fast, default and max; then the rates of delta on larger models of the same tensors. Needs xdelta3, bsdiff, zstd.
 set -euo pipefail
 program=${1:?usage: bench/delta_bench.sh PROGRAM [TESTDATA]}
 data=${2:-${GGUF_SHARD_TESTDATA:-$(dirname "$0")/../../shared/testdata}}
@@ -13,13 +13,6 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 size_of() { stat -c %s "$1"; }
-seconds() { # seconds COMMAND...: wall time
-  local start end
-  start=$(date +%s.%N)
-  "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
-  end=$(date +%s.%N)
-  awk -v a="$start" -v b="$end" 'BEGIN { printf "%.3f", b - a }'
-}
 create() { "$program" delta create --quiet --force --level "$1" --base "$base" --target "$target" -o "$work/$1"; }
 
 printf '%-14s %10s %10s %10s %10s %10s %10s %10s %6s\n' \
@@ -44,24 +37,28 @@ done
 echo 'max %: the patch at max, of the best general tool'
 echo
 
-# Rates: one thread, best of three, on the full fine-tunes.
-printf '%-14s %-8s %14s %14s\n' pair level 'create MB/s' 'apply MB/s'
+# Rates: one thread, every tensor thirty times, the better of three: by wall time (hashing and
+# writing run beside the one thread) and by processor time.
+here=$(dirname "$0")
+rate() { # rate BYTES COMMAND...: MB/s by wall time and by processor time
+  local bytes=$1
+  shift
+  for _ in 1 2 3; do
+    /usr/bin/time -o "$work/time" -f '%e %U %S' "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+    cat "$work/time"
+  done | awk -v b="$bytes" '{ c = $2 + $3; if (NR == 1 || $1 < w) w = $1; if (NR == 1 || c < p) p = c }
+    END { printf "%8.0f %8.0f", b / w / 1e6, b / p / 1e6 }'
+}
+printf '%-14s %-8s %17s %17s\n' 'MB/s' '' 'create wall, cpu' 'apply wall, cpu'
 for name in full-BF16 full-Q8_0 full-Q4_K_M rl-BF16; do
-  target=$data/pairs/$name.gguf
-  base=$data/models/stories3M-rot256-${name#*-}.gguf
+  python3 "$here/repeat_gguf.py" "$data/pairs/$name.gguf" "$work/target.gguf" 30
+  python3 "$here/repeat_gguf.py" "$data/models/stories3M-rot256-${name#*-}.gguf" "$work/base.gguf" 30
+  bytes=$(size_of "$work/target.gguf")
   for level in fast default; do
-    best_create=1e9
-    best_apply=1e9
-    for _ in 1 2 3; do
-      t=$(seconds "$program" delta create --threads 1 --quiet --force --level "$level" --base "$base" \
-        --target "$target" -o "$work/p")
-      best_create=$(awk -v a="$t" -v b="$best_create" 'BEGIN { print a < b ? a : b }')
-      t=$(seconds "$program" delta apply --threads 1 --quiet --force --base "$base" --patch "$work/p" \
-        -o "$work/out.gguf")
-      best_apply=$(awk -v a="$t" -v b="$best_apply" 'BEGIN { print a < b ? a : b }')
-    done
-    bytes=$(size_of "$target")
-    awk -v n="$name" -v l="$level" -v s="$bytes" -v c="$best_create" -v a="$best_apply" \
-      'BEGIN { printf "%-14s %-8s %14.0f %14.0f\n", n, l, s / c / 1e6, s / a / 1e6 }'
+    created=$(rate "$bytes" "$program" delta create --threads 1 --quiet --force --level "$level" \
+      --base "$work/base.gguf" --target "$work/target.gguf" -o "$work/p")
+    applied=$(rate "$bytes" "$program" delta apply --threads 1 --quiet --force --base "$work/base.gguf" \
+      --patch "$work/p" -o "$work/out.gguf")
+    printf '%-14s %-8s %s %s\n' "$name" "$level" "$created" "$applied"
   done
 done

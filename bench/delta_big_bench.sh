@@ -17,16 +17,16 @@ here=$(dirname "$0")
 bytes=$(stat -c %s "$model")
 worst_kb=0
 
-# measured NAME COMMAND...: seconds, MB/s of the model, peak memory.
+# measured NAME COMMAND...: seconds, MB/s of the model, processor time, peak memory.
 measured() {
-  local name=$1 seconds kb
+  local name=$1 seconds user system kb
   shift
   sync
-  /usr/bin/time -o "$work/time" -f '%e %M' "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
-  read -r seconds kb <"$work/time"
+  /usr/bin/time -o "$work/time" -f '%e %U %S %M' "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+  read -r seconds user system kb <"$work/time"
   ((kb <= worst_kb)) || worst_kb=$kb
-  awk -v n="$name" -v s="$seconds" -v k="$kb" -v b="$bytes" \
-    'BEGIN { printf "%-28s %8.1f s %8.0f MB/s %8.0f MB peak\n", n, s, b / s / 1e6, k / 1024 }'
+  awk -v n="$name" -v s="$seconds" -v u="$user" -v y="$system" -v k="$kb" -v b="$bytes" \
+    'BEGIN { printf "%-28s %8.1f s %8.0f MB/s %8.1f s user %8.1f s system %8.0f MB peak\n", n, s, b / s / 1e6, u, y, k / 1024 }'
 }
 copy_and_sync() { cp --reflink=never "$model" "$work/copy" && sync "$work/copy"; }
 export -f copy_and_sync

@@ -1,8 +1,10 @@
 #include "core/edit_file.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -83,8 +85,21 @@ Result<void> RemoveDurably(const std::filesystem::path& path) {
   return SyncDirectory(DirectoryOf(path));
 }
 
+namespace {
+
+// File systems that never share blocks: their kernel copies are those of the page cache, byte for
+// byte, which cost more than writing past it.
+bool NeverShares(int descriptor) {
+  struct statfs system {};
+  if (fstatfs(descriptor, &system) != 0) return false;
+  return system.f_type == EXT4_SUPER_MAGIC || system.f_type == TMPFS_MAGIC;
+}
+
+}  // namespace
+
 Result<bool> CopyRange(const File& source, uint64_t source_offset, OutputFile& target,
                        uint64_t target_offset, uint64_t byte_size) {
+  if (NeverShares(target.descriptor())) return false;
   uint64_t done = 0;
   while (done < byte_size) {
     const auto from = static_cast<off_t>(source_offset + done);

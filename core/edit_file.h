@@ -56,7 +56,8 @@ Result<void> LinkFile(const std::filesystem::path& from, const std::filesystem::
 Result<void> MakeDirectories(const std::filesystem::path& directory);
 
 // Copies a range inside the kernel, sharing its blocks where the file system can (reflink). False
-// when the kernel cannot copy between these files: nothing was written then.
+// when the kernel cannot copy between these files, or would do it no better than the caller (ext4,
+// tmpfs): nothing was written then.
 Result<bool> CopyRange(const File& source, uint64_t source_offset, OutputFile& target,
                        uint64_t target_offset, uint64_t byte_size);
 

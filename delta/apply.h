@@ -24,8 +24,8 @@ struct ApplyOptions {
 
 struct ApplyReport {
   std::vector<std::filesystem::path> files;
-  uint64_t written_bytes = 0;  // decoded or packed
-  uint64_t shared_bytes = 0;   // copied inside the kernel, shared where the file system can
+  uint64_t written_bytes = 0;  // not shared
+  uint64_t shared_bytes = 0;   // by the file system, or copied by it
 };
 
 // Writes the target's source files. `output` names the file, or a directory (made when it is

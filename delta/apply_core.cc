@@ -2,11 +2,15 @@
 #include <algorithm>
 #include <future>
 
+#include "core/cancel.h"
 #include "core/core_commit.h"
 #include "core/edit_file.h"
+#include "core/write_around.h"
 #include "delta/apply.h"
 #include "delta/core_changes.h"
+#include "delta/create.h"
 #include "delta/in_place.h"
+#include "delta/task_group.h"
 
 namespace gguf_shard {
 namespace {
@@ -14,27 +18,44 @@ namespace {
 constexpr uint64_t kCopyBytes = uint64_t{4} << 20;
 
 // Copies pages of the base to the same place of the output: shared where the file system can.
-Result<void> CopyPages(const CoreFile& base, PageRange range, uint64_t data_offset,
-                       OutputFile& output, ApplyReport& report) {
-  uint64_t done = 0;
-  const uint64_t byte_size = range.page_count * kPageBytes;
-  while (done < byte_size) {
-    const uint64_t count = std::min(kCopyBytes, byte_size - done);
-    const uint64_t offset = range.first_page * kPageBytes + done;
-    GS_ASSIGN(const bool copied, CopyRange(base.file(), base.map().core.data_offset + offset,
-                                           output, data_offset + offset, count));
-    if (copied) {
-      output.StartWriteback(data_offset + offset, count);
-      report.shared_bytes += count;
-    } else {
-      std::vector<std::byte> pages(count);
-      GS_TRY(base.ReadRaw(offset / kPageBytes, pages));
-      GS_TRY(output.WriteAt(data_offset + offset, pages));
+class PageCopier {
+ public:
+  PageCopier(const CoreFile& base, uint64_t data_offset, OutputFile& output, uint32_t thread_count)
+      : base_(base), data_offset_(data_offset), output_(output), tasks_(thread_count) {}
+
+  Result<void> Copy(PageRange range, ApplyReport& report) {
+    const uint64_t byte_size = range.page_count * kPageBytes;
+    for (uint64_t done = 0; done < byte_size; done += kCopyBytes) {
+      const uint64_t count = std::min(kCopyBytes, byte_size - done);
+      const uint64_t offset = range.first_page * kPageBytes + done;
+      GS_ASSIGN(const bool copied, CopyRange(base_.file(), base_.map().core.data_offset + offset,
+                                             output_, data_offset_ + offset, count));
+      if (copied) {
+        output_.StartWriteback(data_offset_ + offset, count);
+        report.shared_bytes += count;
+        continue;
+      }
+      report.written_bytes += count;
+      GS_TRY(tasks_.Submit([this, offset, count] { return CopyBytes(offset, count); }));
     }
-    done += count;
+    return {};
   }
-  return {};
-}
+  Result<void> Finish() { return tasks_.Wait(); }
+
+ private:
+  Result<void> CopyBytes(uint64_t offset, uint64_t count) {
+    GS_TRY(CheckCancelled());
+    thread_local BlockBuffer buffer;
+    const auto pages = buffer.Place(data_offset_ + offset, count);
+    GS_TRY(base_.ReadRaw(offset / kPageBytes, pages));
+    return WriteAroundCache(output_, data_offset_ + offset, pages);
+  }
+
+  const CoreFile& base_;
+  uint64_t data_offset_;
+  OutputFile& output_;
+  TaskGroup tasks_;  // the last: it works on the others
+};
 
 // The pages before the index that FillChangedPages did not write.
 std::vector<PageRange> UntouchedPages(std::vector<PageRange> written, uint64_t end_page) {
@@ -79,9 +100,11 @@ Result<ApplyReport> ApplyToCore(const PatchReader& patch, const PatchedView& tar
                                report.written_bytes += pages.size();
                                return output.WriteAt(data_offset + first * kPageBytes, pages);
                              }));
+  PageCopier copier(core, data_offset, output, std::min(ThreadCountOr(options.thread_count), 4u));
   for (const PageRange& range : UntouchedPages(written, plan.map.core.index.first_page)) {
-    GS_TRY(CopyPages(core, range, data_offset, output, report));
+    GS_TRY(copier.Copy(range, report));
   }
+  GS_TRY(copier.Finish());
   GS_TRY(output.WriteAt(0, SerializeCoreHeader(plan.map)));
   GS_TRY(output.WriteAt(data_offset + plan.map.core.index.first_page * kPageBytes, index));
   GS_TRY(proof.get());
