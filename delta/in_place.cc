@@ -150,7 +150,7 @@ Result<ApplyReport> ApplyInPlace(const PatchReader& patch, const PatchedView& ta
 Result<ApplyReport> ApplyGgufInPlace(const PatchReader& patch, const PatchedView& target,
                                      const std::filesystem::path& path, const ApplyOptions& options,
                                      Progress& progress) {
-  if (patch.patch().files.size() != 1) {
+  if (patch.patch().files.size() != 1 || patch.patch().base_files.size() != 1) {
     return Fail(ErrorCode::kUnsupported, "a split model is not patched in place: apply with -o");
   }
   std::error_code ignored;

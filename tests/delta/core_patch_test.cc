@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <map>
 #include <thread>
 
 #include "delta/apply.h"
@@ -180,6 +181,74 @@ TEST_F(CorePatch, AppliedInPlaceAndUndoneGivesTheBaseBitForBit) {
     EXPECT_EQ(ReadAll(dir_ / "base" / "core.sgmap"), map);
     EXPECT_EQ(UndoInPlace(dir_ / "base", progress_).error().code(), ErrorCode::kNotFound);
   }
+}
+
+// The files of a folder and what they hold.
+std::map<std::string, std::string> FilesOf(const fs::path& directory) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    files[entry.path().filename()] = ReadAll(entry.path());
+  }
+  return files;
+}
+
+TEST_F(CorePatch, RefusesASplitGgufInPlaceAndLeavesItAlone) {
+  const SyntheticModel base = MakeModel(7);
+  SyntheticModel target = base;
+  std::mt19937_64 random(7);
+  Disturb(target.tensors[0], 0.5, random);
+  const auto parts = WriteSplitModel(base, dir_ / "split");
+  const auto target_parts = WriteSplitModel(target, dir_ / "target");
+  WriteModel(base, dir_ / "base.gguf");
+  WriteModel(target, dir_ / "target.gguf");
+  const auto before = FilesOf(dir_ / "split");
+  const std::string whole = ReadAll(dir_ / "base.gguf");
+  struct Case {
+    fs::path base;
+    fs::path target;
+  };
+  for (const Case& c : {Case{parts[0], target_parts[0]}, Case{parts[0], dir_ / "target.gguf"},
+                        Case{dir_ / "base.gguf", target_parts[0]}}) {
+    Create(c.base, c.target, dir_ / "p.sgdelta");
+    const auto model = OpenModel(c.base);
+    ASSERT_TRUE(model) << model.error().ToString();
+    const auto reader = PatchReader::Open(dir_ / "p.sgdelta");
+    ASSERT_TRUE(reader) << reader.error().ToString();
+    const auto view = PatchedView::Create(*reader, *model->view);
+    ASSERT_TRUE(view) << view.error().ToString();
+    const auto applied =
+        ApplyGgufInPlace(*reader, **view, c.base, {2, Overwrite::kAllow}, progress_);
+    ASSERT_FALSE(applied);
+    EXPECT_EQ(applied.error().code(), ErrorCode::kUnsupported);
+    EXPECT_EQ(FilesOf(dir_ / "split"), before);
+    EXPECT_EQ(ReadAll(dir_ / "base.gguf"), whole);
+    EXPECT_FALSE(fs::exists(dir_ / "base.gguf.undo-1"));
+    // What the refusal names instead.
+    const auto beside =
+        ApplyToGguf(*reader, **view, dir_ / "out", {2, Overwrite::kAllow}, progress_);
+    ASSERT_TRUE(beside) << beside.error().ToString();
+    for (const fs::path& path : beside->files) fs::remove(path);
+  }
+}
+
+TEST_F(CorePatch, ChangesTheCoreOfASplitModelInPlace) {
+  const SyntheticModel base = MakeModel(8);
+  SyntheticModel target = base;
+  std::mt19937_64 random(8);
+  for (auto& tensor : target.tensors) Disturb(tensor, 0.3, random);
+  const auto parts = WriteSplitModel(base, dir_ / "split");
+  const auto target_parts = WriteSplitModel(target, dir_ / "target");
+  Shard(parts[0], dir_ / "core");
+  const std::string core = ReadAll(dir_ / "core" / "core.gguf");
+  Create(parts[0], target_parts[0], dir_ / "p.sgdelta");
+  const auto applied = ApplyHere(dir_ / "core", dir_ / "p.sgdelta");
+  ASSERT_TRUE(applied) << applied.error().ToString();
+  const auto unsharded =
+      UnshardModel(dir_ / "core" / "core.sgmap", {.output_directory = dir_ / "again"}, progress_);
+  ASSERT_TRUE(unsharded) << unsharded.error().ToString();
+  EXPECT_EQ(FilesOf(dir_ / "again"), FilesOf(dir_ / "target"));
+  ASSERT_TRUE(UndoInPlace(dir_ / "core", progress_));
+  EXPECT_EQ(ReadAll(dir_ / "core" / "core.gguf"), core);
 }
 
 TEST_F(CorePatch, StacksInPlaceAndUndoesInTurn) {

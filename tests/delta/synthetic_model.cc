@@ -1,5 +1,6 @@
 #include "tests/delta/synthetic_model.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -100,11 +101,10 @@ SyntheticModel MakeModel(uint64_t seed) {
   return model;
 }
 
-void WriteModel(const SyntheticModel& model, const std::filesystem::path& path) {
-  GgufWriter writer(model.alignment);
-  writer.AddString("general.architecture", "llama");
-  writer.AddString("general.name", model.name);
-  writer.AddString("tokenizer.chat_template", model.chat_template);
+namespace {
+
+void WriteModelAs(const SyntheticModel& model, GgufWriter& writer,
+                  const std::filesystem::path& path) {
   uint64_t offset = 0;
   std::vector<std::byte> data;
   for (const auto& tensor : model.tensors) {
@@ -121,6 +121,42 @@ void WriteModel(const SyntheticModel& model, const std::filesystem::path& path) 
              static_cast<std::streamsize>(header.size()));
   file.write(reinterpret_cast<const char*>(data.data()), static_cast<std::streamsize>(data.size()));
   ASSERT_TRUE(file.good());
+}
+
+GgufWriter StartModel(const SyntheticModel& model) {
+  GgufWriter writer(model.alignment);
+  writer.AddString("general.architecture", "llama");
+  writer.AddString("general.name", model.name);
+  writer.AddString("tokenizer.chat_template", model.chat_template);
+  return writer;
+}
+
+}  // namespace
+
+void WriteModel(const SyntheticModel& model, const std::filesystem::path& path) {
+  GgufWriter writer = StartModel(model);
+  WriteModelAs(model, writer, path);
+}
+
+std::vector<std::filesystem::path> WriteSplitModel(const SyntheticModel& model,
+                                                   const std::filesystem::path& directory) {
+  constexpr uint16_t kParts = 2;
+  std::filesystem::create_directories(directory);
+  std::vector<std::filesystem::path> paths;
+  const auto half = static_cast<std::ptrdiff_t>(model.tensors.size() / kParts);
+  for (uint16_t part = 0; part < kParts; ++part) {
+    SyntheticModel of_part = model;
+    auto& tensors = of_part.tensors;
+    tensors = part == 0 ? std::vector(tensors.begin(), tensors.begin() + half)
+                        : std::vector(tensors.begin() + half, tensors.end());
+    GgufWriter writer = StartModel(of_part);
+    writer.AddUint16("split.no", part);
+    writer.AddUint16("split.count", kParts);
+    writer.AddInt32("split.tensors.count", static_cast<int32_t>(model.tensors.size()));
+    paths.push_back(directory / fmt::format("model-{:05}-of-{:05}.gguf", part + 1, kParts));
+    WriteModelAs(of_part, writer, paths.back());
+  }
+  return paths;
 }
 
 SyntheticModel EditModel(SyntheticModel model, std::mt19937_64& random) {

@@ -34,6 +34,9 @@ SyntheticTensor MakeTensor(std::string name, TensorType type, std::vector<uint64
 // A llama-like set of tensors of many types.
 SyntheticModel MakeModel(uint64_t seed);
 void WriteModel(const SyntheticModel& model, const std::filesystem::path& path);
+// As a split of two files.
+std::vector<std::filesystem::path> WriteSplitModel(const SyntheticModel& model,
+                                                   const std::filesystem::path& directory);
 
 // Flips a bit in `share` of the tensor's blocks.
 void Disturb(SyntheticTensor& tensor, double share, std::mt19937_64& random);
