@@ -17,7 +17,8 @@
 
 namespace gguf_shard {
 
-inline constexpr uint64_t kBatchBytes = uint64_t{2} << 20;
+// A little less than a huge page, so that a batch's pages and its source fill two of them.
+inline constexpr uint64_t kBatchBytes = (uint64_t{2} << 20) - (uint64_t{192} << 10);
 
 struct BatchPiece {
   size_t segment_index = 0;

@@ -1,5 +1,5 @@
 // Page-aligned buffers under one memory budget, reused so that the kernel does not zero fresh
-// memory for every batch.
+// memory for every batch; large ones in huge pages where the system has them.
 //
 // Invariant: buffers in use plus buffers kept for reuse never exceed the budget, except that one
 // buffer larger than the budget is allowed while nothing else is in use.

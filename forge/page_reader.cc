@@ -39,13 +39,23 @@ Result<PageReader> PageReader::Open(const CoreFile& core) {
 }
 
 std::vector<PageFault> PageReader::Read(uint64_t first_page, std::span<std::byte> target) const {
+  std::vector<PageFault> faults = Fetch(first_page, target);
+  Check(first_page, target, faults);
+  return faults;
+}
+
+std::vector<PageFault> PageReader::Fetch(uint64_t first_page, std::span<std::byte> target) const {
   std::vector<PageFault> faults;
   if (!core_->ReadRaw(first_page, target)) ReadPageByPage(first_page, target, faults);
+  return faults;
+}
+
+void PageReader::Check(uint64_t first_page, std::span<std::byte> target,
+                       std::vector<PageFault>& faults) const {
   CheckTags(first_page, target, faults);
   CheckIndex(first_page, target, faults);
   std::sort(faults.begin(), faults.end(),
             [](const PageFault& a, const PageFault& b) { return a.page_index < b.page_index; });
-  return faults;
 }
 
 Result<void> PageReader::ReadIntact(uint64_t first_page, std::span<std::byte> target) const {

@@ -38,6 +38,12 @@ class PageReader {
   // Index pages are checked against their tags only. Unreadable pages are filled with zeros.
   std::vector<PageFault> Read(uint64_t first_page, std::span<std::byte> target) const;
 
+  // The two halves of Read, for those who read on one thread and check on another: Fetch returns
+  // the pages that cannot be read, Check adds to them what is wrong with the others.
+  std::vector<PageFault> Fetch(uint64_t first_page, std::span<std::byte> target) const;
+  void Check(uint64_t first_page, std::span<std::byte> target,
+             std::vector<PageFault>& faults) const;
+
   // The same, for those who cannot go on: the first fault as an error naming file, tensor and page.
   Result<void> ReadIntact(uint64_t first_page, std::span<std::byte> target) const;
 

@@ -15,9 +15,9 @@
 namespace gguf_shard {
 namespace {
 
-constexpr unsigned kLoadThreads = 3;
+constexpr unsigned kLoadThreads = 4;
 constexpr unsigned kMaxWorkThreads = 32;
-// Pages of a batch are rarely more than a twentieth above its source.
+// Two huge pages. Pages of a batch are rarely more than a twentieth above its source.
 constexpr uint64_t kStandardBufferBytes = 2 * kBatchBytes + (uint64_t{384} << 10);
 
 unsigned WorkThreads() {
@@ -35,10 +35,11 @@ class Pipeline {
     try {
       for (unsigned i = 0; i < kLoadThreads; ++i) threads.emplace_back([this] { LoadAll(); });
       for (unsigned i = 0; i < WorkThreads(); ++i) threads.emplace_back([this] { WorkAll(); });
+      if (stages_.beside) threads.emplace_back([this] { FinishAll(stages_.beside); });
     } catch (const std::system_error&) {
       Stop(Error(ErrorCode::kOutOfMemory, "cannot start a thread"));
     }
-    FinishAll();
+    FinishAll(stages_.finish);
     threads.clear();  // joins
     loaded_.clear();  // batches give their buffers back before the pool goes
     worked_.clear();
@@ -48,6 +49,10 @@ class Pipeline {
 
  private:
   using Stage = std::function<Result<void>(BatchWork&)>;
+  struct WorkedBatch {
+    std::shared_ptr<BatchWork> work;
+    int awaited_by = 1;  // stages in batch order that have not had it
+  };
 
   // Runs a stage; its error, or a refused allocation, stops the pipeline.
   bool RunStage(const Stage& stage, BatchWork& work) {
@@ -120,7 +125,7 @@ class Pipeline {
       const std::lock_guard lock(mutex_);
       ++worked_count_;
       const uint64_t sequence = work->batch.sequence;
-      worked_.emplace(sequence, std::move(work));
+      worked_.emplace(sequence, WorkedBatch{std::move(work), stages_.beside ? 2 : 1});
       changed_.notify_all();
     }
   }
@@ -136,21 +141,24 @@ class Pipeline {
     return work;
   }
 
-  void FinishAll() {
+  void FinishAll(const Stage& stage) {
     for (uint64_t sequence = 0;; ++sequence) {
       const auto work = TakeWorked(sequence);
-      if (!work || !RunStage(stages_.finish, *work)) return;
+      if (!work || !RunStage(stage, *work)) return;
     }
   }
 
-  std::unique_ptr<BatchWork> TakeWorked(uint64_t sequence) {
+  std::shared_ptr<BatchWork> TakeWorked(uint64_t sequence) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this, sequence] {
       return stopped_ || worked_.contains(sequence) || (ended_ && sequence == started_count_);
     });
     if (stopped_) return nullptr;
-    auto node = worked_.extract(sequence);
-    return node ? std::move(node.mapped()) : nullptr;
+    const auto place = worked_.find(sequence);
+    if (place == worked_.end()) return nullptr;
+    std::shared_ptr<BatchWork> work = place->second.work;
+    if (--place->second.awaited_by == 0) worked_.erase(place);
+    return work;
   }
 
   const PipelineStages& stages_;
@@ -160,7 +168,7 @@ class Pipeline {
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::deque<std::unique_ptr<BatchWork>> loaded_;
-  std::map<uint64_t, std::unique_ptr<BatchWork>> worked_;
+  std::map<uint64_t, WorkedBatch> worked_;
   uint64_t started_count_ = 0;
   uint64_t worked_count_ = 0;
   bool ended_ = false;  // no more batches will start

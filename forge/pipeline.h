@@ -3,11 +3,14 @@
 //   load     a few threads, waiting for the disk most of the time
 //   work     as many threads as processors and a few more (they may write)
 //   finish   the calling thread, strictly in batch order: hashing, progress
+//   beside   one more thread, strictly in batch order too, beside `finish`: a second hash. Where
+//            there is none the stage is left empty
 //
-// Memory is bounded by the buffer pool: a batch takes its buffer, in order, before it is loaded and
-// gives it back when it is finished. The first error, or Ctrl-C, stops everything; RunPipeline
-// returns when every thread has ended.
-// Thread-safety: `load` and `work` are called from many threads at once, each for another batch.
+// A batch is over when both of the last have had it; they only look at it. Memory is bounded by the
+// buffer pool: a batch takes its buffer, in order, before it is loaded and gives it back when it is
+// finished. The first error, or Ctrl-C, stops everything; RunPipeline returns when every thread has
+// ended. Thread-safety: `load` and `work` are called from many threads at once, each for another
+// batch.
 #pragma once
 
 #include <functional>
@@ -42,6 +45,7 @@ struct PipelineStages {
   std::function<Result<void>(BatchWork&)> load;
   std::function<Result<void>(BatchWork&)> work;
   std::function<Result<void>(BatchWork&)> finish;
+  std::function<Result<void>(BatchWork&)> beside;  // may be empty
 };
 
 Result<void> RunPipeline(const PipelineStages& stages,

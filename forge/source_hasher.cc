@@ -14,8 +14,8 @@ constexpr size_t kHashStepBytes = 64 << 10;
 
 SourceHasher::SourceHasher(const CoreMap& map, std::span<const Segment> segments,
                            FileHashing file_hashing)
-    : segments_(segments) {
-  if (file_hashing == FileHashing::kSha256) digests_.files.resize(map.source.files.size());
+    : segments_(segments), hashes_tensors_(file_hashing != FileHashing::kSha256Only) {
+  if (file_hashing != FileHashing::kNone) digests_.files.resize(map.source.files.size());
   // Empty tensors have no segment: theirs is the digest of no bytes.
   digests_.tensors.assign(map.tensors.size(), Xxh128Hasher().Finish());
 }
@@ -33,7 +33,7 @@ void SourceHasher::Update(const Batch& batch, std::span<const std::byte> source)
 
 void SourceHasher::UpdatePiece(const BatchPiece& piece, std::span<const std::byte> bytes) {
   const Segment& segment = segments_[piece.segment_index];
-  const bool in_tensor = segment.kind == SegmentKind::kTensor;
+  const bool in_tensor = hashes_tensors_ && segment.kind == SegmentKind::kTensor;
   if (!in_tensor || tensor_ != segment.tensor_index) EndTensor();
   if (in_tensor && !tensor_) {
     tensor_ = segment.tensor_index;

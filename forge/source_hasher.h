@@ -20,7 +20,8 @@ struct SourceDigests {
   std::vector<Xxh128Digest> tensors;  // as CoreMap::tensors
 };
 
-enum class FileHashing { kNone, kSha256 };
+// kSha256Only: no digests of tensors, for those who compute them beside.
+enum class FileHashing { kNone, kSha256, kSha256Only };
 
 class SourceHasher {
  public:
@@ -37,6 +38,7 @@ class SourceHasher {
   void UpdatePiece(const BatchPiece& piece, std::span<const std::byte> bytes);
 
   std::span<const Segment> segments_;
+  bool hashes_tensors_;
   SourceDigests digests_;
   std::optional<uint32_t> file_;     // the file at hand
   std::optional<size_t> tensor_;     // and the tensor

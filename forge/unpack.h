@@ -18,6 +18,8 @@ namespace gguf_shard {
 struct UnpackHandlers {
   // Fills a piece's pages; from many threads.
   std::function<Result<void>(uint64_t first_page, std::span<std::byte> pages)> read_pages;
+  // Looks at a piece's pages, on another thread than the one that read them; may be empty.
+  std::function<void(uint64_t first_page, std::span<std::byte> pages)> check_pages;
   // Receives a batch's source bytes; from many threads, in any order.
   std::function<Result<void>(const Batch&, std::span<const std::byte> source)> take_source;
 };

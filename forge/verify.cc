@@ -1,6 +1,7 @@
 #include "forge/verify.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <mutex>
 
@@ -11,14 +12,26 @@
 namespace gguf_shard {
 namespace {
 
-// Collects the faults of pages from many threads.
+// Reads pages on one thread, checks them on another, and collects what is wrong with them.
 class FaultList {
  public:
-  void Add(std::vector<PageFault> faults) {
-    if (faults.empty()) return;
+  explicit FaultList(const PageReader& reader) : reader_(reader) {}
+
+  void Fetch(uint64_t first_page, std::span<std::byte> pages) {
+    std::vector<PageFault> unreadable = reader_.Fetch(first_page, pages);
+    if (unreadable.empty()) return;
     const std::lock_guard lock(mutex_);
-    faults_.insert(faults_.end(), std::make_move_iterator(faults.begin()),
-                   std::make_move_iterator(faults.end()));
+    unreadable_.emplace(first_page, std::move(unreadable));
+  }
+
+  void Check(uint64_t first_page, std::span<std::byte> pages) {
+    std::vector<PageFault> faults;
+    {
+      const std::lock_guard lock(mutex_);
+      if (const auto node = unreadable_.extract(first_page)) faults = std::move(node.mapped());
+    }
+    reader_.Check(first_page, pages, faults);
+    Add(std::move(faults));
   }
 
   // In page order, neighbours joined, with their owners.
@@ -46,8 +59,17 @@ class FaultList {
   }
 
  private:
-  std::mutex mutex_;
+  void Add(std::vector<PageFault> faults) {
+    if (faults.empty()) return;
+    const std::lock_guard lock(mutex_);
+    faults_.insert(faults_.end(), std::make_move_iterator(faults.begin()),
+                   std::make_move_iterator(faults.end()));
+  }
+
+  const PageReader& reader_;
+  std::mutex mutex_;  // guards what follows
   std::vector<PageFault> faults_;
+  std::map<uint64_t, std::vector<PageFault>> unreadable_;  // of what is read and not yet checked
 };
 
 // Walks a range of pages in batches that have no source bytes.
@@ -74,16 +96,19 @@ class PageRangeCursor {
 };
 
 // Reads and checks a range of pages in page order; `take` gets the pages in that order.
-Result<void> CheckPages(const PageReader& reader, PageRange range, FaultList& faults,
+Result<void> CheckPages(PageRange range, FaultList& faults,
                         const std::function<void(std::span<const std::byte>)>& take) {
   PageRangeCursor cursor(range);
   PipelineStages stages;
   stages.next = [&cursor] { return cursor.Next(); };
   stages.load = [&](BatchWork& work) -> Result<void> {
-    faults.Add(reader.Read(work.batch.pieces.front().first_page, work.pages));
+    faults.Fetch(work.batch.pieces.front().first_page, work.pages);
     return {};
   };
-  stages.work = [](BatchWork&) -> Result<void> { return {}; };
+  stages.work = [&](BatchWork& work) -> Result<void> {
+    faults.Check(work.batch.pieces.front().first_page, work.pages);
+    return {};
+  };
   stages.finish = [&take](BatchWork& work) -> Result<void> {
     take(work.pages);
     return {};
@@ -91,11 +116,10 @@ Result<void> CheckPages(const PageReader& reader, PageRange range, FaultList& fa
   return RunPipeline(stages);
 }
 
-Result<void> CheckIndex(const CoreFile& core, const PageReader& reader, FaultList& faults,
-                        VerifyReport& report) {
+Result<void> CheckIndex(const CoreFile& core, FaultList& faults, VerifyReport& report) {
   const MapCore& map = core.map().core;
   Sha256Hasher hasher;
-  GS_TRY(CheckPages(reader, map.index, faults, [&hasher](auto pages) { hasher.Update(pages); }));
+  GS_TRY(CheckPages(map.index, faults, [&hasher](auto pages) { hasher.Update(pages); }));
   const Sha256Digest found = hasher.Finish();
   if (found == map.index_sha256) return {};
   report.faults.push_back({"index", "the index has not the SHA-256 that the map promises",
@@ -103,12 +127,10 @@ Result<void> CheckIndex(const CoreFile& core, const PageReader& reader, FaultLis
   return {};
 }
 
-Result<void> CheckTagsOnly(const CoreFile& core, const PageReader& reader, FaultList& faults,
-                           Progress& progress) {
+Result<void> CheckTagsOnly(const CoreFile& core, FaultList& faults, Progress& progress) {
   const PageRange all{0, core.map().core.index.first_page};
   progress.Start("verifying", all.page_count * kPageBytes);
-  GS_TRY(
-      CheckPages(reader, all, faults, [&progress](auto pages) { progress.Advance(pages.size()); }));
+  GS_TRY(CheckPages(all, faults, [&progress](auto pages) { progress.Advance(pages.size()); }));
   progress.Finish();
   return {};
 }
@@ -129,12 +151,15 @@ void CompareDigests(const CoreMap& map, const SourceDigests& digests, VerifyRepo
   }
 }
 
-Result<void> CheckEverything(const CoreFile& core, const PageReader& reader, FaultList& faults,
-                             FileHashing file_hashing, Progress& progress, VerifyReport& report) {
+Result<void> CheckEverything(const CoreFile& core, FaultList& faults, FileHashing file_hashing,
+                             Progress& progress, VerifyReport& report) {
   UnpackHandlers handlers;
   handlers.read_pages = [&](uint64_t first_page, std::span<std::byte> pages) -> Result<void> {
-    faults.Add(reader.Read(first_page, pages));
+    faults.Fetch(first_page, pages);
     return {};
+  };
+  handlers.check_pages = [&](uint64_t first_page, std::span<std::byte> pages) {
+    faults.Check(first_page, pages);
   };
   handlers.take_source = [](const Batch&, std::span<const std::byte>) -> Result<void> {
     return {};
@@ -171,15 +196,15 @@ Result<VerifyReport> VerifyCore(const std::filesystem::path& map_path, VerifyDep
   report.depth = depth;
   report.checked_page_count = core.map().core.page_count;
 
-  FaultList faults;
-  GS_TRY(CheckIndex(core, reader, faults, report));
+  FaultList faults(reader);
+  GS_TRY(CheckIndex(core, faults, report));
   CheckMapAgainstSource(core, report);
   if (depth == VerifyDepth::kFast) {
-    GS_TRY(CheckTagsOnly(core, reader, faults, progress));
+    GS_TRY(CheckTagsOnly(core, faults, progress));
   } else {
     const auto file_hashing =
         depth == VerifyDepth::kFull ? FileHashing::kSha256 : FileHashing::kNone;
-    GS_TRY(CheckEverything(core, reader, faults, file_hashing, progress, report));
+    GS_TRY(CheckEverything(core, faults, file_hashing, progress, report));
   }
   faults.MoveInto(core, report);
   return report;

@@ -55,6 +55,30 @@ TEST(Pipeline, FinishesInOrderWhatIsLoadedAndWorkedOnInAnyOrder) {
   EXPECT_EQ(finished, 300u);
 }
 
+TEST(Pipeline, TwoStagesInOrderSeeEveryBatchAndOneMayLag) {
+  PipelineStages stages = EmptyStages(200);
+  uint64_t finished = 0;
+  uint64_t beside = 0;
+  stages.work = [](BatchWork& work) -> Result<void> {
+    work.source[0] = static_cast<std::byte>(work.batch.sequence);
+    return {};
+  };
+  stages.finish = [&](BatchWork& work) -> Result<void> {
+    EXPECT_EQ(work.batch.sequence, finished++);
+    EXPECT_EQ(work.source[0], static_cast<std::byte>(work.batch.sequence));
+    return {};
+  };
+  stages.beside = [&](BatchWork& work) -> Result<void> {
+    if (work.batch.sequence % 20 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_EQ(work.batch.sequence, beside++);
+    EXPECT_EQ(work.source[0], static_cast<std::byte>(work.batch.sequence));
+    return {};
+  };
+  EXPECT_TRUE(RunPipeline(stages).has_value());
+  EXPECT_EQ(finished, 200u);
+  EXPECT_EQ(beside, 200u);
+}
+
 TEST(Pipeline, EndsWhenThereIsNothingToDo) { EXPECT_TRUE(RunPipeline(EmptyStages(0)).has_value()); }
 
 TEST(Pipeline, StopsAtTheFirstErrorOfAnyStage) {
@@ -62,7 +86,8 @@ TEST(Pipeline, StopsAtTheFirstErrorOfAnyStage) {
     if (work.batch.sequence == 100) return Fail(ErrorCode::kIo, "page 100");
     return {};
   };
-  for (auto stage : {&PipelineStages::load, &PipelineStages::work, &PipelineStages::finish}) {
+  for (auto stage : {&PipelineStages::load, &PipelineStages::work, &PipelineStages::finish,
+                     &PipelineStages::beside}) {
     PipelineStages stages = EmptyStages(100'000);
     stages.*stage = fail_at_100;
     uint64_t next_calls = 0;
