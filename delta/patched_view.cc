@@ -11,6 +11,8 @@
 namespace gguf_shard {
 namespace {
 
+constexpr uint64_t kMaxKeptBytes = uint64_t{4} << 20;
+
 Error Wrong(std::string_view what, const std::string& tensor) {
   return Error(ErrorCode::kMalformed, std::string(what)).Tensor(tensor);
 }
@@ -181,10 +183,16 @@ Result<PatchedView::Span> PatchedView::PlanSpan(const PatchSpan& span, const Vie
 Result<FrameBytes> PatchedView::Decode(uint32_t frame) const {
   const PatchFrame& entry = patch_.patch().frames[frame];
   GS_ASSIGN(const auto payload, patch_.ReadPayload(frame));
-  std::vector<std::byte> base;
+  // Kept by the thread, because clearing fresh memory costs as much as filling it; taken away
+  // meanwhile, because the base may be patched, too.
+  thread_local std::vector<std::byte> kept;
+  std::vector<std::byte> buffer = std::move(kept);
+  std::span<std::byte> base;
   if (entry.types.base_type) {
-    base.resize(*FrameBaseBytes(entry.types, entry.target_bytes));
-    std::span<std::byte> rest(base);
+    const uint64_t base_bytes = *FrameBaseBytes(entry.types, entry.target_bytes);
+    if (buffer.size() < base_bytes) buffer.resize(base_bytes);
+    base = std::span(buffer).first(base_bytes);
+    std::span<std::byte> rest = base;
     for (const FramePart& part : frame_parts_[frame]) {
       GS_TRY(base_.ReadTensor(part.base_tensor, part.base_offset, rest.first(part.base_bytes)));
       rest = rest.subspan(part.base_bytes);
@@ -192,6 +200,7 @@ Result<FrameBytes> PatchedView::Decode(uint32_t frame) const {
   }
   auto target = std::make_shared<std::vector<std::byte>>(entry.target_bytes);
   auto decoded = DecodeFrame(entry.method, entry.types, payload, base, *target);
+  if (buffer.size() <= kMaxKeptBytes) kept = std::move(buffer);
   if (!decoded) {
     return Fail(std::move(decoded.error()).File(patch_.path().string()).Offset(entry.offset));
   }
