@@ -126,8 +126,10 @@ class TerminalProgress final : public TimedProgress {
   }
   void DrawLast(const ProgressState& state) override {
     Erase();
-    // A phase that failed or was interrupted ends without a line of its own.
-    if (state.done_bytes >= state.total_bytes) fmt::print(stderr, "{}\n", RenderLine(state));
+    // A phase that failed or was interrupted ends without a line of its own; what is counted in
+    // steps has a report of its own.
+    if (state.done_bytes >= state.total_bytes && !state.in_steps)
+      fmt::print(stderr, "{}\n", RenderLine(state));
   }
   void Erase() {
     if (drawn_) fmt::print(stderr, "\r\x1b[K");
@@ -150,7 +152,8 @@ class LineProgress final : public TimedProgress {
   }
   void DrawLast(const ProgressState& state) override {
     last_tenth_ = 0;
-    if (state.done_bytes >= state.total_bytes) fmt::print(stderr, "{}\n", RenderLine(state));
+    if (state.done_bytes >= state.total_bytes && !state.in_steps)
+      fmt::print(stderr, "{}\n", RenderLine(state));
   }
 
   uint64_t last_tenth_ = 0;

@@ -64,7 +64,7 @@ Result<const CoreFile*> ValidationContext::core() {
 
 Result<const VerifyReport*> ValidationContext::verification() {
   if (!verification_) {
-    GS_ASSIGN(verification_, VerifyCore(options_.map_path, VerifyDepth::kFull, progress_));
+    GS_ASSIGN(verification_, VerifyCore(options_.map_path, VerifyDepth::kFull, byte_progress()));
   }
   return &*verification_;
 }
@@ -120,6 +120,8 @@ const PageReaders& ValidationContext::readers() {
   }
   return *readers_;
 }
+
+Progress& ValidationContext::byte_progress() { return core_is_large() ? progress_ : no_progress_; }
 
 bool ValidationContext::core_is_large() {
   const auto opened = core();

@@ -49,6 +49,8 @@ class ValidationContext {
 
   const ValidationOptions& options() const { return options_; }
   Progress& progress() { return progress_; }
+  // For what reads or writes the user's model once: silent when that takes no time.
+  Progress& byte_progress();
   // The same numbers for the same seed and name, whatever ran before.
   std::mt19937_64 RandomOf(std::string_view check_name) const;
   // Injected faults that a check gets of all.
@@ -78,6 +80,7 @@ class ValidationContext {
  private:
   const ValidationOptions& options_;
   Progress& progress_;
+  NoProgress no_progress_;
   std::filesystem::path scratch_;
   std::unique_ptr<CoreFile> core_;
   std::optional<VerifyReport> verification_;

@@ -45,8 +45,8 @@ Result<Outcome> CheckRoundTrip(ValidationContext& context) {
   GS_ASSIGN(const fs::path folder, context.ScratchFolder("round_trip"));
   GS_ASSIGN(const CoreFile core, CoreFile::Open(sample->core));
   GS_ASSIGN(const fs::path map, CopyCore(core, folder));
-  GS_ASSIGN(Outcome outcome,
-            ThereAndBack(map, {sample->patch, sample->second_patch}, context.progress()));
+  NoProgress progress;  // the sample is small
+  GS_ASSIGN(Outcome outcome, ThereAndBack(map, {sample->patch, sample->second_patch}, progress));
   outcome.sampled = sample->description;
   return outcome;
 }
@@ -54,7 +54,7 @@ Result<Outcome> CheckRoundTrip(ValidationContext& context) {
 Result<Outcome> CheckMerge(ValidationContext& context) {
   GS_ASSIGN(const SampleModel* sample, context.sample());
   GS_ASSIGN(const fs::path folder, context.ScratchFolder("merge"));
-  Progress& progress = context.progress();
+  NoProgress progress;  // the sample is small
   GS_ASSIGN(const OpenedModel base, OpenModel(sample->base_gguf));
   const fs::path merged = folder / "merged.sgdelta";
   GS_TRY(MergePatches(*base.view, {sample->patch, sample->second_patch}, merged, CreateOptions(),
@@ -79,7 +79,7 @@ Result<Outcome> CheckUserPatches(ValidationContext& context) {
   GS_ASSIGN(const CoreFile core, CoreFile::Open(context.options().map_path));
   GS_ASSIGN(const auto base, ViewCore(core));
   GS_ASSIGN(const PatchStack stack, PatchStack::Open(*base, patches, true));
-  GS_TRY(ProveTarget(stack.top_patch(), stack.top(), 0, context.progress()));
+  GS_TRY(ProveTarget(stack.top_patch(), stack.top(), 0, context.byte_progress()));
   Outcome outcome = Passed(
       fmt::format("{} patches belong to this core; the target has the SHA-256 that was promised",
                   patches.size()));
@@ -87,7 +87,7 @@ Result<Outcome> CheckUserPatches(ValidationContext& context) {
   if (!context.options().full) return outcome;
   GS_ASSIGN(const fs::path folder, context.ScratchFolder("user_patch"));
   GS_ASSIGN(const fs::path map, CopyCore(core, folder));
-  GS_ASSIGN(Outcome there_and_back, ThereAndBack(map, patches, context.progress()));
+  GS_ASSIGN(Outcome there_and_back, ThereAndBack(map, patches, context.byte_progress()));
   there_and_back.happened = outcome.happened + "; " + there_and_back.happened;
   return there_and_back;
 }

@@ -23,7 +23,7 @@ using PageSet = std::set<uint64_t>;
 
 constexpr uint64_t kSegmentPages = 32;  // one kind of damage in each segment that is chosen
 constexpr uint64_t kMostPagesOfAKind = 6;
-// Of the user's core, when copies of it are made at all.
+// Of the user's core, when copies of it are made at all; one when it is large.
 constexpr uint64_t kUserTrials = 2;
 constexpr uint64_t kQuickCopyBytes = uint64_t{64} << 20;
 
@@ -281,13 +281,14 @@ Result<Outcome> RunTrials(ValidationContext& context, const std::string& name,
                           std::string_view from) {
   RepairTrials trials(context, name);
   const uint64_t count = TrialCount(context);
-  context.progress().StartSteps(name, count + (of_user ? kUserTrials : 0));
+  const uint64_t user_count = context.core_is_large() ? 1 : kUserTrials;
+  context.progress().StartSteps(name, count + (of_user ? user_count : 0));
   GS_TRY(trials.Restore(of_sample, count));
   GS_ASSIGN(const SampleModel* sample, context.sample());
   trials.outcome().sampled = sample->description;
   if (of_user) {
-    GS_TRY(trials.Restore(*of_user, kUserTrials));
-    trials.outcome().sampled += fmt::format("; then {} copies of the whole core", kUserTrials);
+    GS_TRY(trials.Restore(*of_user, user_count));
+    trials.outcome().sampled += fmt::format("; then {} copies of the whole core", user_count);
   }
   return trials.Judge(from);
 }
@@ -323,7 +324,7 @@ Result<std::optional<RepairTask>> PatchedTask(ValidationContext& context, const 
   if (patches.empty() || !CopiesUserCore(context, core)) return std::nullopt;
   GS_ASSIGN(const fs::path folder, context.ScratchFolder("repair_variant"));
   GS_ASSIGN(const fs::path map, CopyCore(core, folder));
-  for (const fs::path& patch : patches) GS_TRY(PatchInPlace(map, patch, context.progress()));
+  for (const fs::path& patch : patches) GS_TRY(PatchInPlace(map, patch, context.byte_progress()));
   return RepairTask{map, {core.map_path().string(), patches}};
 }
 

@@ -113,7 +113,7 @@ Result<Outcome> MeasureVerification(ValidationContext& context) {
   GS_TRY(pool.Touch(0, pool.page_count()));
   GS_ASSIGN(const auto workers, WorkerPool::Create(4));
   const uint64_t bytes = core->map().core.page_count * kPageBytes;
-  Progress& progress = context.progress();
+  Progress& progress = context.byte_progress();
   const auto read = [&] {
     progress.Start("direct reads", bytes);
     return ReadCore(*core, pool, *workers, progress);
@@ -235,12 +235,14 @@ Result<Outcome> MeasureShardAndDelta(ValidationContext& context) {
   const uint64_t wanted_bytes = uint64_t{context.options().full ? 512u : 24u} << 20;
   GS_ASSIGN(const SampleModel sample,
             MakeSampleModel(*core, folder, context.options().seed, wanted_bytes));
-  Progress& progress = context.progress();
+  NoProgress progress;
+  context.progress().StartSteps("throughput.files", 4);
   std::error_code error;
   const uint64_t bytes = fs::file_size(sample.base_gguf, error);
   GS_ASSIGN(const double copy, FastestSeconds(0.1, [&] {
               return CopyAndSync(sample.base_gguf, folder / "copy.gguf");
             }));
+  context.progress().Advance(1);
   GS_ASSIGN(const double shard, FastestSeconds(0.1, [&]() -> Result<void> {
               ShardOptions options;
               options.output_directory = folder / "again";
@@ -248,6 +250,7 @@ Result<Outcome> MeasureShardAndDelta(ValidationContext& context) {
               GS_TRY(ShardModel(sample.base_gguf, options, progress));
               return {};
             }));
+  context.progress().Advance(1);
   GS_ASSIGN(const OpenedModel base, OpenModel(sample.base_gguf));
   GS_ASSIGN(const OpenedModel target, OpenModel(sample.target_gguf));
   CreateOptions create_options;
@@ -257,6 +260,7 @@ Result<Outcome> MeasureShardAndDelta(ValidationContext& context) {
                                  progress));
               return {};
             }));
+  context.progress().Advance(1);
   GS_ASSIGN(const PatchReader reader, PatchReader::Open(sample.patch));
   GS_ASSIGN(const auto view, PatchedView::Create(reader, *base.view));
   ApplyOptions apply_options;

@@ -64,6 +64,15 @@ Result<std::vector<Check>> ChosenChecks(const std::string& only) {
 // Of the weights, in memory: what the report's map of pages shows.
 constexpr double kShownShare = 0.5;
 
+Result<void> CheckPatchesExist(const ValidationOptions& options) {
+  for (const auto& patch : options.patches) {
+    std::error_code ignored;
+    if (std::filesystem::exists(patch, ignored)) continue;
+    return Fail(Error(ErrorCode::kNotFound, "there is no such patch").File(patch.string()));
+  }
+  return {};
+}
+
 // What can be said about the model without checking it. Damage is the first check's to report.
 Result<void> DescribeModel(ValidationContext& context, ValidationReport& report) {
   const auto core = context.core();
@@ -160,6 +169,7 @@ std::string RepeatCommand(const ValidationOptions& options, std::string_view che
 
 Result<ValidationReport> RunValidation(const ValidationOptions& options, Progress& progress) {
   GS_ASSIGN(const std::vector<Check> checks, ChosenChecks(options.only));
+  GS_TRY(CheckPatchesExist(options));
   const auto start = Clock::now();
   ValidationReport report;
   report.options = options;

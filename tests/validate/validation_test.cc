@@ -177,6 +177,16 @@ TEST_F(ValidationTest, AnUnknownCheckIsRefusedWithTheNamesThereAre) {
   EXPECT_THAT(report.error().expected(), HasSubstr("core.reconstruction"));
 }
 
+TEST_F(ValidationTest, APatchThatIsNotThereIsAnErrorNotABrokenPromise) {
+  ValidationOptions options;
+  options.map_path = dir_ / "tale";
+  options.patches = {dir_ / "none.sgdelta"};
+  NoProgress progress;
+  const auto report = RunValidation(options, progress);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code(), ErrorCode::kNotFound);
+}
+
 TEST_F(ValidationTest, EndsWhenInterrupted) {
   RequestCancel();
   const ValidationReport report = Validate("");
