@@ -11,7 +11,7 @@ namespace {
 // zstd's strongest levels are slow; headers beyond this (large vocabularies) get a quicker one.
 constexpr size_t kLargeHeaderBytes = size_t{2} << 20;
 constexpr int kHeaderZstdLevel = 19;
-constexpr int kLargeHeaderZstdLevel = 9;
+constexpr int kQuickHeaderZstdLevel = 9;
 constexpr size_t kMaxBuffers = 16;
 
 }  // namespace
@@ -42,8 +42,8 @@ Result<uint32_t> FrameBuilder::AddHeader(std::span<const std::byte> header,
   PatchFrame frame;
   frame.target_bytes = static_cast<uint32_t>(header.size());
   frame.method = FrameMethod::kBytes;
-  const int zstd_level =
-      header.size() > kLargeHeaderBytes ? kLargeHeaderZstdLevel : kHeaderZstdLevel;
+  const bool quick = level_ == DeltaLevel::kFast || header.size() > kLargeHeaderBytes;
+  const int zstd_level = quick ? kQuickHeaderZstdLevel : kHeaderZstdLevel;
   GS_TRY(writer_.AddFrame(next_number_, next_sequence_++, frame,
                           ZstdCompress(header, zstd_level, reference)));
   return next_number_++;
