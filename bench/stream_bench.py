@@ -1,18 +1,20 @@
 """Measures runs of cores under memory budgets and prints tables in Markdown.
 
-stream_bench.py [--quick] [--peer COMMAND] GGUF_SHARD WORK_DIR CORE_DIR...
+stream_bench.py [--quick] [--peer COMMAND] [--limited-peer COMMAND] [--budgets LIST] GGUF_SHARD WORK_DIR CORE_DIR...
 
-For each core, decode under budgets of 10, 25, 50, 75 % of the GGUF's size and with all of it resident:
+For each core, decode under --budgets (shares of the GGUF's size, or bytes: 10%, 512M, 2G; default 10, 25,
+50, 75 %) and with all of it resident:
 
   tokens/s       the median of the repetitions
   limit          1 / max((matrices - pool) / disk, time per token when all is resident). The disk's rate is
-                 that of direct reads of the same core (`gguf-shard plan`), before and after each repetition;
-                 the better of the two counts
+                 that of direct reads of the same core (`gguf-shard plan`), the mean of one before and one
+                 after each repetition
   of limit       the median of each repetition's ratio
   read/token     bytes, and their ratio to (matrices - pinned), which is what has to be read
   peak           the largest resident memory that the kernel recorded, and the budget
   page cache     how much more of the core the page cache holds afterwards (fincore)
   first token    from the start of the program, and its ratio to (bytes of the matrices / disk)
+  peer           COMMAND of --limited-peer under budgets, of --peer where all is resident and for prompts
 
 Then prompts in batches of 512 tokens under 25 %, against all resident: tokens/s of the batches after the
 first, from the difference between a prompt of three batches and one of one. Models with experts are run
@@ -29,7 +31,7 @@ import sys
 from stream_limits import LimitedRuns, cached_bytes
 
 PROMPT = "Once upon a time"
-SHARES = (10, 25, 50, 75, None)  # percent of the GGUF; None: all resident
+UNITS = {"%": None, "M": 1 << 20, "G": 1 << 30}
 WORDS = "the dog and a cat saw that all of it was not in his old red house but on her big hat ".split()
 
 
@@ -46,7 +48,9 @@ class Bench:
         self.program = arguments.program
         self.work = pathlib.Path(arguments.work)
         self.quick = arguments.quick
-        self.peer = shlex.split(arguments.peer) if arguments.peer else None
+        self.peer = shlex.split(arguments.peer or "")
+        self.limited_peer = shlex.split(arguments.limited_peer or "") or self.peer
+        self.budgets = arguments.budgets.split(",")
         self.repeats = 3 if arguments.quick else 5
         self.limits = LimitedRuns()
 
@@ -68,7 +72,7 @@ class Bench:
         cached_after = cached_bytes(core / "core.gguf")
         after = self.plan(core)
         stats = json.loads(stats_path.read_text(encoding="utf-8"))
-        stats["disk"] = max(before["disk_bytes_per_second"], after["disk_bytes_per_second"])
+        stats["disk"] = (before["disk_bytes_per_second"] + after["disk_bytes_per_second"]) / 2
         stats["memory"] = max(before["memory_bytes_per_second"], after["memory_bytes_per_second"])
         stats["start_to_first_token"] = stats["load_seconds"] + stats["time_to_first_token_seconds"]
         stats["process_seconds"] = seconds
@@ -76,19 +80,20 @@ class Bench:
             stats["page_cache_growth"] = cached_after - cached_before
         return stats
 
-    def tokens_for(self, core_bytes, share):
+    def tokens_for(self, core_bytes, budget_bytes):
         """Enough for a few seconds, not for minutes."""
-        seconds = max(core_bytes * (1 - (share or 100) / 100) / 1.5e9, core_bytes / 2e10)
+        seconds = max((core_bytes - budget_bytes) / 1.5e9, core_bytes / 2e10)
         wanted = (4 if self.quick else 10) / seconds
         return int(min(64, max(6, wanted)))
 
     def peer_rate(self, gguf, budget_bytes, tokens, prompt_tokens=0):
-        if self.peer is None or not gguf.exists():
+        command = self.limited_peer if budget_bytes else self.peer
+        if not command or not gguf.exists():
             return {}
         rates = {}
         for _ in range(1 if self.quick else 3):
             try:
-                out, _ = self.limits.run([*self.peer, str(gguf), str(tokens), str(prompt_tokens)],
+                out, _ = self.limits.run([*command, str(gguf), str(tokens), str(prompt_tokens)],
                                          budget_bytes, 900)
                 for key, value in json.loads(out.splitlines()[-1]).items():
                     rates.setdefault(key, []).append(value)
@@ -103,11 +108,16 @@ def median_of(runs, key):
     return statistics.median(values) if values else None
 
 
-def decode_row(bench, core, gguf, size, plan, share, resident_seconds):
-    """One line of the decode table, and the seconds per token."""
-    all_bytes = plan["budgets"][-1]["memory_budget_bytes"]
-    budget = all_bytes if share is None else size * share // 100
-    tokens = bench.tokens_for(size, share)
+def bytes_of(budget, size):
+    """Of `10%` (of the GGUF), `512M` or `2G`."""
+    unit = UNITS[budget[-1]]
+    return int(float(budget[:-1]) * (unit or size / 100))
+
+
+def decode_row(bench, core, gguf, size, plan, name, resident_seconds):
+    """One line of the decode table, and the seconds per token. Without a name: all resident."""
+    budget = bytes_of(name, size) if name else plan["budgets"][-1]["memory_budget_bytes"]
+    tokens = bench.tokens_for(size, budget)
     runs = [bench.run(core, budget, PROMPT, tokens) for _ in range(bench.repeats)]
     for run in runs:
         must_read = max(0, plan["token_bytes"] - run["pool_bytes"])
@@ -119,8 +129,8 @@ def decode_row(bench, core, gguf, size, plan, share, resident_seconds):
     due = max(0, plan["token_bytes"] - runs[0]["pinned_bytes"])
     read = median_of(runs, "bytes_read_per_generated_token")
     growth = median_of(runs, "page_cache_growth")
-    peer = bench.peer_rate(gguf, None if share is None else budget, tokens).get("tokens_per_second")
-    cells = ["all" if share is None else f"{share} %", mib(budget), f"{rate:.2f}",
+    peer = bench.peer_rate(gguf, budget if name else None, tokens).get("tokens_per_second")
+    cells = [name or "all", mib(budget), f"{rate:.2f}",
              f"{median_of(runs, 'limit'):.2f}", f"{median_of(runs, 'of_limit'):.2f}", mib(read),
              f"{read / due:.3f}" if due else "-",
              f"{mib(max(run['peak_resident_bytes'] for run in runs))}",
@@ -135,11 +145,11 @@ def print_decode(bench, core, gguf, size, plan):
           "first token | of disk's | disk | peer tokens/s | ours/peer |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     resident, seconds = decode_row(bench, core, gguf, size, plan, None, None)
-    for share in SHARES[:-1]:
+    for name in bench.budgets:
         try:
-            print(decode_row(bench, core, gguf, size, plan, share, seconds)[0], flush=True)
+            print(decode_row(bench, core, gguf, size, plan, name, seconds)[0], flush=True)
         except RuntimeError as error:
-            print(f"| {share} % | {error} |")
+            print(f"| {name} | {error} |")
     print(resident, flush=True)
 
 
@@ -213,6 +223,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--peer")
+    parser.add_argument("--limited-peer")
+    parser.add_argument("--budgets", default="10%,25%,50%,75%")
     parser.add_argument("program")
     parser.add_argument("work")
     parser.add_argument("cores", nargs="+", type=pathlib.Path)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How close streaming and resident runs come to what disk and memory allow, as tables in Markdown.
 #
-#   bench/stream_bench.sh BUILD_DIR WORK_DIR [--quick] [--models DIR] [--peer COMMAND] [SHAPE ...]
+#   bench/stream_bench.sh BUILD_DIR WORK_DIR [--quick] [OPTION ...] [SHAPE ...]
 #
 # Makes Q4_K_M models with random weights of each SHAPE (default: tinyllama-1.1b llama-3.1-8b qwen3-moe) in WORK_DIR, or takes
 # DIR/SHAPE.gguf and DIR/SHAPE/core.sgmap when they are there; then runs bench/stream_bench.py, which says what each column
@@ -12,10 +12,12 @@
 #   --models DIR      a folder with models that are already made
 #   --peer COMMAND    another engine to compare with: `COMMAND MODEL.gguf TOKENS PROMPT_TOKENS` prints
 #                     {"tokens_per_second": ..., "prompt_tokens_per_second": ...}; bench/peer/ has one
+#   --limited-peer COMMAND   the same for budgets that the model does not fit in (default: that of --peer)
+#   --budgets LIST    of the decode table (default: 10%,25%,50%,75%): shares of the GGUF, or 512M, 2G
 set -euo pipefail
 
 usage() {
-  sed -n '2,15p' "$0" | sed 's/^# \{0,1\}//' >&2
+  sed -n '2,17p' "$0" | sed 's/^# \{0,1\}//' >&2
   exit 2
 }
 [[ $# -ge 2 ]] || usage
@@ -25,13 +27,15 @@ work_dir=$2
 shift 2
 models_dir=$work_dir
 quick=()
-peer=()
+options=()
 shapes=()
 while [[ $# -gt 0 ]]; do
   case $1 in
     --quick) quick=(--quick) ;;
     --models) models_dir=${2:?} && shift ;;
-    --peer) peer=(--peer "${2:?}") && shift ;;
+    --peer) options+=(--peer "${2:?}") && shift ;;
+    --limited-peer) options+=(--limited-peer "${2:?}") && shift ;;
+    --budgets) options+=(--budgets "${2:?}") && shift ;;
     -*) usage ;;
     *) shapes+=("$1") ;;
   esac
@@ -61,4 +65,4 @@ cores=()
 for shape in "${shapes[@]}"; do
   cores+=("$(core_of "$shape")")
 done
-exec python3 "$here/stream_bench.py" "${quick[@]}" "${peer[@]}" "$build_dir/gguf-shard" "$work_dir" "${cores[@]}"
+exec python3 "$here/stream_bench.py" "${quick[@]}" "${options[@]}" "$build_dir/gguf-shard" "$work_dir" "${cores[@]}"
