@@ -35,7 +35,7 @@ template <class Simd, class Weight>
 struct FloatTile {
   using F32 = typename Simd::F32;
   static constexpr bool kPairs = false;  // a vector's two sums hide the latency of additions
-  static constexpr uint32_t kMaxTokensAtOnce = Simd::kMaxTokensAtOnce;
+  static constexpr uint32_t kMaxTokensAtOnce = Simd::kMaxTokensUnrolled;
 
   template <uint32_t kTokens>
   static GS_INLINE void Page(const MatMulTask& task, uint64_t page_index, const std::byte* page,

@@ -23,8 +23,9 @@ struct QuantizedTile {
   static constexpr uint32_t kBlockWeights = Decoder<Simd>::kBlockWeights;
   // Unusual heights of large blocks run short of registers for addresses: one vector at a time.
   static constexpr bool kPairs = Simd::kPairs && (kTileRows != 0 || kBlockWeights == 32);
-  static constexpr uint32_t kMaxTokensAtOnce =
-      kTileRows != 0 || kBlockWeights == 32 ? Simd::kMaxTokensAtOnce : 4;
+  static constexpr uint32_t kMaxTokensAtOnce = kBlockWeights == 32 ? Simd::kMaxTokensUnrolled
+                                               : kTileRows != 0    ? Simd::kMaxTokensAtOnce
+                                                                   : 4;
 
   template <uint32_t kTokens>
   static GS_INLINE void Page(const MatMulTask& task, uint64_t page_index, const std::byte* page,
@@ -61,21 +62,34 @@ struct QuantizedTile {
     template <uint32_t kSub>
     GS_INLINE void Add(typename Vectors::F32 scale, typename Vectors::F32 offset,
                        const typename Vectors::U32 (&words)[kWords]) {
-      constexpr uint32_t kGroup = kSub * kSubColumns / 32;
-      constexpr uint32_t kPlace = kSub * kSubColumns % 32;
+      // Eight and more sub-blocks, each unrolled over many tokens, are more code than a processor's
+      // cache of decoded instructions holds: with a loop, batches are 1.3 (Q4_K) to 1.5 (Q6_K)
+      // times as fast.
+      if constexpr (kBlockWeights == 32 || kTokens <= 4) {
 #pragma GCC unroll 8
-      for (uint32_t t = 0; t < kTokens; ++t) {
-        const auto* group = reinterpret_cast<const ActivationGroup*>(groups[t]) + kGroup;
-        const auto* factor = reinterpret_cast<const ActivationFactors*>(factors[t]) + kGroup;
-        const auto dot = Vectors::ToF32(Vectors::template Dot<Decoder<Simd>::kMaxWeight>(
-            words, group->high + kPlace, group->low + kPlace));
-        const float x_sum = kSubColumns == 32 ? factor->sum : factor->half_sum[kPlace / 16];
-        sums[t] = Vectors::MulAdd(dot * factor->scale, scale, sums[t]);
-        sums[t] = Vectors::MulAdd(offset, Vectors::SplatF32(x_sum), sums[t]);
+        for (uint32_t t = 0; t < kTokens; ++t) AddToken<kSub>(t, scale, offset, words);
+      } else {
+#pragma GCC unroll 1
+        for (uint32_t t = 0; t < kTokens; ++t) AddToken<kSub>(t, scale, offset, words);
       }
       // Sub-blocks are decoded one after the other: without this, the compiler moves all loads and
       // prefetches of a block to its start, and what is decoded early fills the stack.
       __asm__ volatile("" ::: "memory");
+    }
+
+   private:
+    template <uint32_t kSub>
+    GS_INLINE void AddToken(uint32_t t, typename Vectors::F32 scale, typename Vectors::F32 offset,
+                            const typename Vectors::U32 (&words)[kWords]) {
+      constexpr uint32_t kGroup = kSub * kSubColumns / 32;
+      constexpr uint32_t kPlace = kSub * kSubColumns % 32;
+      const auto* group = reinterpret_cast<const ActivationGroup*>(groups[t]) + kGroup;
+      const auto* factor = reinterpret_cast<const ActivationFactors*>(factors[t]) + kGroup;
+      const auto dot = Vectors::ToF32(Vectors::template Dot<Decoder<Simd>::kMaxWeight>(
+          words, group->high + kPlace, group->low + kPlace));
+      const float x_sum = kSubColumns == 32 ? factor->sum : factor->half_sum[kPlace / 16];
+      sums[t] = Vectors::MulAdd(dot * factor->scale, scale, sums[t]);
+      sums[t] = Vectors::MulAdd(offset, Vectors::SplatF32(x_sum), sums[t]);
     }
   };
 

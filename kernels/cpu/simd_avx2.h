@@ -10,6 +10,7 @@ namespace gguf_shard::avx2 {
 
 struct Simd : VectorBase<Simd, 8> {
   static constexpr uint32_t kMaxTokensAtOnce = 4;
+  static constexpr uint32_t kMaxTokensUnrolled = 4;
   static constexpr bool kUsualTiles = true;  // kernels of their own for usual tile heights
   static constexpr bool kPairs = false;      // two vectors of rows at once
 

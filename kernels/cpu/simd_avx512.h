@@ -9,7 +9,8 @@
 namespace gguf_shard::avx512 {
 
 struct Simd : VectorBase<Simd, 16> {
-  static constexpr uint32_t kMaxTokensAtOnce = 8;
+  static constexpr uint32_t kMaxTokensAtOnce = 16;
+  static constexpr uint32_t kMaxTokensUnrolled = 8;
   static constexpr bool kUsualTiles = true;  // kernels of their own for usual tile heights
   static constexpr bool kPairs = true;       // two vectors of rows at once
 

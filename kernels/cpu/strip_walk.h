@@ -1,6 +1,6 @@
 // The walk over a run of strips that all matrix kernels share.
 //
-// For every strip and every block of at most Tile::kMaxTokensAtOnce tokens, the strip's pages are
+// For every block of at most Tile::kMaxTokensAtOnce tokens and every strip, the strip's pages are
 // visited in order; in a page, the rows are taken kLanes at a time. The last vector of a tile
 // starts at row tile_rows - kLanes, so that it ends with the tile and reads no foreign bytes; rows
 // that two vectors share are computed twice, with the same result. Only tiles of fewer than kLanes
@@ -56,35 +56,40 @@ struct StripWalk {
   static constexpr uint32_t kMaxVectors = (kTaskMaxTileRows + kLanes - 1) / kLanes;
 
   static void Run(const MatMulTask& task) {
-    for (uint64_t strip = 0; strip < task.strip_count; ++strip) {
-      const uint64_t first_row = strip * task.tile_rows;
-      if (first_row >= task.row_count) break;
-      Strip(task, strip, first_row);
-    }
-  }
-
- private:
-  static void Strip(const MatMulTask& task, uint64_t strip, uint64_t first_row) {
-    const std::byte* pages = task.pages + strip * task.pages_per_strip * kTaskPageBytes;
     size_t token = 0;
     while (token < task.token_count) {
       const size_t left = task.token_count - token;
-      if (Tile::kMaxTokensAtOnce >= 8 && left >= 8) {
-        token += Tokens < Tile::kMaxTokensAtOnce >= 8 ? 8 : 4 > (task, pages, first_row, token);
+      if (Tile::kMaxTokensAtOnce >= 16 && left >= 16) {
+        token += Strips < Tile::kMaxTokensAtOnce >= 16 ? 16 : 4 > (task, token);
+      } else if (Tile::kMaxTokensAtOnce >= 8 && left >= 8) {
+        token += Strips < Tile::kMaxTokensAtOnce >= 8 ? 8 : 4 > (task, token);
       } else if (left >= 4) {
-        token += Tokens<4>(task, pages, first_row, token);
+        token += Strips<4>(task, token);
       } else if (left >= 2) {
-        token += Tokens<2>(task, pages, first_row, token);
+        token += Strips<2>(task, token);
       } else {
-        token += Tokens<1>(task, pages, first_row, token);
+        token += Strips<1>(task, token);
       }
     }
   }
 
+ private:
+  // All strips for a few tokens, whose activations then stay in the cache as the run's pages do.
   // Returns kTokens.
   template <uint32_t kTokens>
-  static size_t Tokens(const MatMulTask& task, const std::byte* pages, uint64_t first_row,
-                       size_t first_token) {
+  static size_t Strips(const MatMulTask& task, size_t first_token) {
+    for (uint64_t strip = 0; strip < task.strip_count; ++strip) {
+      const uint64_t first_row = strip * task.tile_rows;
+      if (first_row >= task.row_count) break;
+      const std::byte* pages = task.pages + strip * task.pages_per_strip * kTaskPageBytes;
+      Strip<kTokens>(task, pages, first_row, first_token);
+    }
+    return kTokens;
+  }
+
+  template <uint32_t kTokens>
+  static void Strip(const MatMulTask& task, const std::byte* pages, uint64_t first_row,
+                    size_t first_token) {
     const std::byte* x[kTokens];
     for (uint32_t t = 0; t < kTokens; ++t) {
       x[t] = task.x + task.tokens[first_token + t] * task.x_token_bytes;
@@ -111,7 +116,6 @@ struct StripWalk {
         Store(y + t * task.y_stride + row, sums[v][t], rows - row);
       }
     }
-    return kTokens;
   }
 
   template <uint32_t kTokens>
