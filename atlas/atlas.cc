@@ -12,7 +12,6 @@
 namespace gguf_shard {
 namespace {
 
-constexpr uint32_t kMaxIoThreads = 64;
 constexpr uint32_t kMaxConcurrentPins = 1u << 16;
 
 AtlasOptions WithinLimits(AtlasOptions options) {

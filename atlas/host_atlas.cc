@@ -8,6 +8,7 @@
 
 #include "core/bytes.h"
 #include "core/check.h"
+#include "core/clock.h"
 
 namespace gguf_shard {
 namespace {
@@ -120,9 +121,8 @@ Result<PinnedRun> HostAtlas::Wait(uint32_t run_index, std::unique_lock<std::mute
   WakeReader();
   const auto start = std::chrono::steady_clock::now();
   waiter.ended.wait(lock, [&] { return waiter.done; });
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   ++totals_.stalls;
-  totals_.stall_seconds += elapsed.count();
+  totals_.stall_seconds += SecondsSince(start);
   if (waiter.error) return Fail(std::move(*waiter.error));
   return HandleOf(run_index);
 }

@@ -4,15 +4,16 @@
 #include <string>
 #include <utility>
 
+#include "core/clock.h"
+
 namespace gguf_shard {
 
 Result<void> PageLoader::Read(uint64_t first_page, std::span<std::byte> target,
                               LoadOutcome& outcome) const {
   const auto start = std::chrono::steady_clock::now();
   auto read = source_.Read(first_page, target);
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   ++outcome.reads;
-  outcome.read_seconds += elapsed.count();
+  outcome.read_seconds += SecondsSince(start);
   if (read) outcome.bytes_read += target.size();
   return read;
 }
@@ -52,9 +53,8 @@ void PageLoader::Begin(const LoadJob& job, LoadOutcome& outcome) const {
 }
 
 void PageLoader::End(const LoadJob& job, LoadOutcome& outcome) const {
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - outcome.begun_at;
   outcome.reads = 1;
-  outcome.read_seconds = elapsed.count();
+  outcome.read_seconds = SecondsSince(outcome.begun_at);
   outcome.bytes_read = uint64_t{job.page_count} * kPageBytes;
   Check(job, /*already_read=*/true, outcome);
 }

@@ -15,12 +15,9 @@ namespace {
 // the ring has, the resident share lacks, and a ring that the processor's cache holds is filled
 // faster (measured in a virtual machine: 4 MiB 94%, 8 MiB 90%, 16 MiB 80% of the plain read).
 constexpr uint64_t kMinReadPages = 64;  // 256 KiB
-constexpr uint64_t kRingShare = 100;
 // Embedding rows: words repeat, but each row is small.
 constexpr uint64_t kGatherCacheShare = 64;
 constexpr uint64_t kMaxGatherCachePages = 1024;  // 4 MiB
-// Experts, when not even the scheduled runs all fit.
-constexpr uint64_t kExpertCacheShare = 8;
 
 struct Totals {
   uint64_t scheduled_pages = 0;

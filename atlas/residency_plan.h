@@ -31,6 +31,11 @@
 
 namespace gguf_shard {
 
+inline constexpr uint32_t kMaxIoThreads = 64;
+// The ring's share of the scheduled pages, and that of experts in the pool when not even the
+// scheduled runs all fit: one part of so many.
+inline constexpr uint64_t kRingShare = 100;
+inline constexpr uint64_t kExpertCacheShare = 8;
 inline constexpr uint32_t kNoSlot = ~uint32_t{0};
 inline constexpr uint32_t kMaxReadPages = 256;      // 1 MiB, into own slots
 inline constexpr uint32_t kMaxRingReadPages = 128;  // 512 KiB

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "atlas/cache_policy.h"
+#include "atlas/residency_plan.h"
 #include "core/bytes.h"
 #include "core/page.h"
 
@@ -14,9 +15,6 @@ namespace gguf_shard {
 namespace {
 
 constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
-// As in atlas/residency_plan.cc.
-constexpr uint64_t kExpertCacheShare = 8;
-constexpr uint64_t kRingShare = 100;
 constexpr uint64_t kMaxPieces = uint64_t{1} << 16;
 // Eight bytes are kept for each.
 constexpr uint64_t kMaxPieceUses = uint64_t{1} << 27;
@@ -111,8 +109,8 @@ std::vector<uint64_t> NextUses(const Trace& trace, const Pieces& pieces) {
 }
 
 // What the atlas would do with a pool of this size.
-struct Division {
-  Division(const Trace& trace, const Pieces& pieces, uint64_t pool_bytes)
+struct PoolDivision {
+  PoolDivision(const Trace& trace, const Pieces& pieces, uint64_t pool_bytes)
       : resident(pieces.count(), false) {
     const std::set<uint32_t> used(trace.uses.begin(), trace.uses.end());
     uint64_t scheduled_bytes = 0;
@@ -230,7 +228,7 @@ class Replay {
   SimulatedPolicy policy_;
   bool divides_;
   Pieces pieces_;
-  Division division_;
+  PoolDivision division_;
   Cache cache_;
   UseRanks ranks_;
   std::vector<uint64_t> next_uses_;

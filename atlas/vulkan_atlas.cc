@@ -11,7 +11,6 @@
 namespace gguf_shard {
 namespace {
 
-constexpr uint32_t kMaxIoThreads = 64;
 constexpr uint32_t kMaxRuns = 1u << 20;  // of a wave, or held
 
 VulkanAtlasOptions WithinLimits(VulkanAtlasOptions options) {

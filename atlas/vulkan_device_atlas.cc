@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/clock.h"
 
 namespace gguf_shard {
 
@@ -121,9 +122,8 @@ Result<void> VulkanDeviceAtlas::PinAndWait(uint32_t run_index, Lock& lock) {
   WakeLoader();
   const auto start = std::chrono::steady_clock::now();
   waiter.ended.wait(lock, [&] { return waiter.done; });
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   ++totals_.pages.stalls;
-  totals_.pages.stall_seconds += elapsed.count();
+  totals_.pages.stall_seconds += SecondsSince(start);
   if (waiter.error) return Fail(std::move(*waiter.error));
   return {};
 }
@@ -167,10 +167,7 @@ void VulkanDeviceAtlas::ReapLoop() {
 }
 
 void VulkanDeviceAtlas::Reap(Ending& ending) {
-  if (ending.swap_begun_at) {
-    const auto now = std::chrono::steady_clock::now();
-    swaps_.Add(std::chrono::duration<double>(now - *ending.swap_begun_at).count());
-  }
+  if (ending.swap_begun_at) swaps_.Add(SecondsSince(*ending.swap_begun_at));
   UnpinAll(ending.pins);
   ReleaseHeld(ending.held);
 }

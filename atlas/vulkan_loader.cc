@@ -8,15 +8,12 @@
 
 #include "core/bytes.h"
 #include "core/check.h"
+#include "core/clock.h"
 
 namespace gguf_shard {
 namespace {
 
 constexpr uint64_t kMostChunkBytes = uint64_t{1} << 30;
-
-double SecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 }  // namespace
 

@@ -15,7 +15,7 @@ namespace {
 
 constexpr uint32_t kPagesPerInitialChange = 1 << 16;
 
-struct Push {
+struct PageTablePush {
   uint64_t table;
   uint64_t changes;
   uint64_t guard;
@@ -39,7 +39,7 @@ uint64_t VulkanPageTable::BytesFor(uint64_t page_count, uint64_t most_changes) {
 Result<VulkanPageTable> VulkanPageTable::Create(gpu::Device& device, uint64_t page_count,
                                                 uint64_t most_changes) {
   gpu::KernelOptions options;
-  options.push_constant_bytes = sizeof(Push);
+  options.push_constant_bytes = sizeof(PageTablePush);
   GS_ASSIGN(
       auto kernel,
       gpu::Kernel::Create(device, gpu::FindShader(atlas_shaders::All(), "table_update"), options));
@@ -84,8 +84,8 @@ Result<gpu::TimelinePoint> VulkanPageTable::Apply(std::span<const Change> change
   GS_ASSIGN(auto commands, queue.Begin());
   // A grid has at most 65535 groups in the least of devices.
   for (size_t first = 0; first < changes.size(); first += 65535) {
-    const Push push{address(), changes_.address() + offset + first * sizeof(Change),
-                    guard_address()};
+    const PageTablePush push{address(), changes_.address() + offset + first * sizeof(Change),
+                             guard_address()};
     const size_t count = std::min<size_t>(65535, changes.size() - first);
     commands.Dispatch(kernel_, push, static_cast<uint32_t>(count));
   }

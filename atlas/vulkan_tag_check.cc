@@ -33,7 +33,7 @@ std::array<uint32_t, 1024 + kLanes> MakeTables() {
   return tables;
 }
 
-struct Push {
+struct TagCheckPush {
   uint64_t pages;
   uint64_t results;
   uint64_t tables;
@@ -61,7 +61,7 @@ Result<gpu::Buffer> UploadTables(gpu::Device& device) {
 
 Result<VulkanTagCheck> VulkanTagCheck::Create(gpu::Device& device, const CoreId& core_id) {
   gpu::KernelOptions options;
-  options.push_constant_bytes = sizeof(Push);
+  options.push_constant_bytes = sizeof(TagCheckPush);
   GS_ASSIGN(auto kernel, gpu::Kernel::Create(
                              device, gpu::FindShader(atlas_shaders::All(), "tag_check"), options));
   GS_ASSIGN(auto tables, UploadTables(device));
@@ -74,13 +74,13 @@ Result<VulkanTagCheck> VulkanTagCheck::Create(gpu::Device& device, const CoreId&
 
 void VulkanTagCheck::Record(gpu::Commands& commands, uint64_t pages_address, uint64_t first_page,
                             uint32_t page_count, uint64_t results_address) const {
-  const Push push{pages_address,
-                  results_address,
-                  tables_.address(),
-                  id_register_,
-                  static_cast<uint32_t>(first_page),
-                  static_cast<uint32_t>(first_page >> 32),
-                  page_count};
+  const TagCheckPush push{pages_address,
+                          results_address,
+                          tables_.address(),
+                          id_register_,
+                          static_cast<uint32_t>(first_page),
+                          static_cast<uint32_t>(first_page >> 32),
+                          page_count};
   commands.Dispatch(kernel_, push, static_cast<uint32_t>(DivCeil(page_count, pages_per_group_)));
 }
 

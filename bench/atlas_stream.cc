@@ -25,6 +25,7 @@
 #include "atlas/atlas.h"
 #include "atlas/page_pool.h"
 #include "atlas/page_source.h"
+#include "core/clock.h"
 #include "core/core_file.h"
 
 namespace gguf_shard {
@@ -40,10 +41,6 @@ struct Request {
 };
 
 using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 std::vector<uint32_t> Matrices(const CoreMap& map) {
   std::vector<uint32_t> tensors;

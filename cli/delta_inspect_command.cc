@@ -12,7 +12,7 @@
 namespace gguf_shard {
 namespace {
 
-struct InspectArguments {
+struct DeltaInspectArguments {
   std::string patch;
   std::string base;
   uint32_t threads = 0;
@@ -82,7 +82,7 @@ void PrintSummary(const Patch& patch, const PatchSummary& summary) {
   fmt::print("all other tensors are kept\n");
 }
 
-Result<ExitCode> RunInspect(const InspectArguments& arguments) {
+Result<ExitCode> RunDeltaInspect(const DeltaInspectArguments& arguments) {
   GS_ASSIGN(const PatchReader patch, PatchReader::Open(arguments.patch));
   const PatchSummary summary = SummarizePatch(patch);
   if (arguments.json) {
@@ -93,7 +93,7 @@ Result<ExitCode> RunInspect(const InspectArguments& arguments) {
   return ExitCode::kSuccess;
 }
 
-Result<ExitCode> RunVerify(const InspectArguments& arguments) {
+Result<ExitCode> RunVerify(const DeltaInspectArguments& arguments) {
   GS_ASSIGN(const PatchReader patch, PatchReader::Open(arguments.patch));
   OpenedModel base;
   if (!arguments.base.empty()) {
@@ -110,18 +110,18 @@ Result<ExitCode> RunVerify(const InspectArguments& arguments) {
 }  // namespace
 
 void AddDeltaInspectCommand(CLI::App& delta, CommandLine& line) {
-  auto arguments = std::make_shared<InspectArguments>();
+  auto arguments = std::make_shared<DeltaInspectArguments>();
   CLI::App* command = delta.add_subcommand("inspect", "Show what a patch changes");
   command->add_option("patch", arguments->patch, "The patch")
       ->required()
       ->type_name("PATCH.sgdelta");
   command->add_flag("--json", arguments->json, "Print it as JSON");
   command->callback(
-      [arguments, &line] { line.run = [arguments] { return RunInspect(*arguments); }; });
+      [arguments, &line] { line.run = [arguments] { return RunDeltaInspect(*arguments); }; });
 }
 
 void AddDeltaVerifyCommand(CLI::App& delta, CommandLine& line) {
-  auto arguments = std::make_shared<InspectArguments>();
+  auto arguments = std::make_shared<DeltaInspectArguments>();
   CLI::App* command = delta.add_subcommand(
       "verify", "Check a patch; with its base, prove that it gives its target");
   command->add_option("patch", arguments->patch, "The patch")

@@ -59,7 +59,7 @@ std::string Text(const DeviceInfo& info) {
   return text;
 }
 
-nlohmann::ordered_json Json(const DeviceInfo& info) {
+nlohmann::ordered_json DeviceJson(const DeviceInfo& info) {
   nlohmann::ordered_json json = {{"device", fmt::format("vulkan:{}", info.index)},
                                  {"name", info.name},
                                  {"driver", info.driver},
@@ -90,7 +90,7 @@ Result<ExitCode> RunDevices(const DevicesArguments& arguments) {
   const std::vector<DeviceInfo> devices = gpu::ListDevices(&why_none);
   if (arguments.json) {
     nlohmann::ordered_json document = {{"devices", nlohmann::ordered_json::array()}};
-    for (const DeviceInfo& info : devices) document["devices"].push_back(Json(info));
+    for (const DeviceInfo& info : devices) document["devices"].push_back(DeviceJson(info));
     if (devices.empty()) document["why_none"] = why_none;
     PrintJson(document);
     return ExitCode::kSuccess;

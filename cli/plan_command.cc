@@ -100,8 +100,8 @@ std::string Text(const Model& model, const MachineSpeed& machine,
   return text + "\n\n" + table.ToString();
 }
 
-nlohmann::ordered_json Json(const Model& model, const MachineSpeed& machine,
-                            const std::vector<PlannedBudget>& budgets) {
+nlohmann::ordered_json PlanJson(const Model& model, const MachineSpeed& machine,
+                                const std::vector<PlannedBudget>& budgets) {
   nlohmann::ordered_json kernels = nlohmann::ordered_json::object();
   for (const auto& [type, rate] : machine.kernel_bytes_per_second) {
     kernels[std::string(TensorTypeName(type))] = rate;
@@ -144,7 +144,7 @@ Result<ExitCode> RunPlan(const PlanArguments& arguments) {
     }
   }
   if (arguments.json) {
-    PrintJson(Json(*model, machine, budgets));
+    PrintJson(PlanJson(*model, machine, budgets));
   } else {
     fmt::print("{}", Text(*model, machine, budgets));
   }

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/engine_arguments.h"
 #include "cli/run_statistics.h"
+#include "core/clock.h"
 #include "core/file.h"
 #include "runtime/generate.h"
 
@@ -95,8 +96,7 @@ Result<ExitCode> RunRun(RunArguments arguments) {
   options.needed_context = NeededContext(prompt.size(), arguments.tokens);
   GS_ASSIGN(auto engine, Engine::Open(std::move(model), options));
   RunStatistics statistics;
-  statistics.load_seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  statistics.load_seconds = SecondsSince(start);
   GS_ASSIGN(statistics.generation, GenerateText(*engine, prompt, arguments));
   GS_ASSIGN(statistics.engine, engine->Stats());
   statistics.plan = engine->plan();

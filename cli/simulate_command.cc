@@ -88,7 +88,8 @@ std::string Table(const std::vector<SimulatedPoint>& points) {
   return table.ToString();
 }
 
-nlohmann::ordered_json Json(const std::vector<SimulatedPoint>& points, const Trace& trace) {
+nlohmann::ordered_json SimulationJson(const std::vector<SimulatedPoint>& points,
+                                      const Trace& trace) {
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   for (const SimulatedPoint& point : points) {
     results.push_back({{"budget_bytes", point.budget_bytes},
@@ -127,7 +128,7 @@ Result<ExitCode> RunSimulate(const SimulateArguments& arguments) {
   const std::string table = Table(points);
   GS_TRY(WriteCharts(arguments, points, table));
   if (arguments.json) {
-    PrintJson(Json(points, trace));
+    PrintJson(SimulationJson(points, trace));
   } else {
     fmt::print("{}: {} passes, {} uses of {} of shards\n\n{}", Printable(arguments.trace),
                trace.passes.size(), trace.uses.size(), FormatBytes(UsedShardBytes(trace)), table);

@@ -28,3 +28,9 @@ if(GS_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${GS_CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${GS_CCACHE})
 endif()
+
+if(GS_UNITY)
+  # Most of a small source's time goes into its headers. Sources with flags of their own (kernels/cpu) stay alone.
+  set(CMAKE_UNITY_BUILD ON)
+  set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
+endif()

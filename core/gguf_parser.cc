@@ -11,7 +11,7 @@
 namespace gguf_shard {
 namespace {
 
-constexpr uint32_t kMagic = 0x46554747;  // "GGUF"
+constexpr uint32_t kMagicNumber = 0x46554747;  // "GGUF"
 // The fewest bytes of an entry: a name of one byte, and a one-byte value or no dimensions.
 constexpr uint64_t kMinMetadataBytes = 8 + 1 + 4 + 1;
 constexpr uint64_t kMinTensorBytes = 8 + 1 + 4 + 4 + 8;
@@ -34,7 +34,7 @@ Result<GgufHeader> GgufHeaderParser::Parse() {
 Result<void> GgufHeaderParser::ParsePreamble() {
   header_.file_bytes = cursor_.file_bytes();
   GS_ASSIGN(const uint32_t magic, cursor_.Read<uint32_t>("the magic number"));
-  if (magic != kMagic) {
+  if (magic != kMagicNumber) {
     return Fail(Error(ErrorCode::kMalformed, "not a GGUF file")
                     .Offset(0)
                     .Expected("47475546 (GGUF)")

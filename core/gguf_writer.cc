@@ -8,7 +8,7 @@
 namespace gguf_shard {
 namespace {
 
-constexpr std::string_view kMagic = "GGUF";
+constexpr std::string_view kMagicText = "GGUF";
 constexpr uint32_t kVersion = 3;
 
 template <typename T>
@@ -145,7 +145,7 @@ void GgufWriter::AddTensor(std::string_view name, TensorType type, std::span<con
 
 std::vector<std::byte> GgufWriter::Serialize() const {
   std::vector<std::byte> header;
-  PutBytes(header, AsBytes(kMagic));
+  PutBytes(header, AsBytes(kMagicText));
   Put(header, kVersion);
   Put(header, tensor_count_);
   Put(header, metadata_count_);

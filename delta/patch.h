@@ -28,6 +28,7 @@ namespace gguf_shard {
 inline constexpr uint32_t kPatchVersion = 1;
 inline constexpr uint64_t kPreambleBytes = 64;
 inline constexpr uint64_t kFrameEntryBytes = 32;
+inline constexpr uint16_t kNoBaseType = 0xffff;  // in a frame entry
 // Limits that no honest patch reaches; above them a patch is refused with kTooLarge.
 inline constexpr uint64_t kMaxPatchJsonBytes = uint64_t{16} << 20;
 inline constexpr uint64_t kMaxPatchFrames = uint64_t{1} << 20;

@@ -12,7 +12,6 @@
 namespace gguf_shard {
 namespace {
 
-constexpr uint16_t kNoType = 0xffff;
 constexpr uint64_t kMaxFiles = 4096;
 constexpr uint64_t kMaxTensors = uint64_t{1} << 20;
 constexpr uint64_t kMaxSpans = uint64_t{1} << 21;
@@ -37,7 +36,7 @@ Result<PatchFrame> ReadFrame(size_t index, ByteReader& table) {
   const TensorTypeInfo* target_info = FindTensorType(target_type);
   if (target_info == nullptr) return Fail(BadFrame(index, "has an unknown type"));
   frame.types.target_type = target_info->type;
-  if (base_type != kNoType) {
+  if (base_type != kNoBaseType) {
     const TensorTypeInfo* base_info = FindTensorType(base_type);
     if (base_info == nullptr) return Fail(BadFrame(index, "has an unknown base type"));
     frame.types.base_type = base_info->type;

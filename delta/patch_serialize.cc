@@ -9,8 +9,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr uint16_t kNoType = 0xffff;
-
 Json FileJson(const PatchFile& file) {
   Json json{{"name", file.name},
             {"bytes", file.byte_size},
@@ -82,7 +80,7 @@ std::vector<std::byte> SerializeFrameTable(const Patch& patch) {
     writer.Put(frame.payload_crc);
     writer.Put(frame.target_bytes);
     writer.Put(static_cast<uint16_t>(frame.types.target_type));
-    writer.Put(frame.types.base_type ? static_cast<uint16_t>(*frame.types.base_type) : kNoType);
+    writer.Put(frame.types.base_type ? static_cast<uint16_t>(*frame.types.base_type) : kNoBaseType);
     writer.Put(static_cast<uint32_t>(frame.method));
     writer.Put(uint32_t{0});
   }

@@ -7,7 +7,7 @@
 namespace gguf_shard {
 namespace {
 
-constexpr uint64_t kReadBytes = uint64_t{1} << 20;
+constexpr uint64_t kRowReadBytes = uint64_t{1} << 20;
 
 uint64_t HashRow(std::span<const std::byte> row) {
   Xxh128Hasher hasher;
@@ -18,14 +18,14 @@ uint64_t HashRow(std::span<const std::byte> row) {
 }  // namespace
 
 bool RowIndex::IsWorthwhile(uint64_t row_bytes, uint64_t row_count) {
-  return row_bytes >= kMinRowBytes && row_bytes <= kReadBytes && row_count > 1 &&
+  return row_bytes >= kMinRowBytes && row_bytes <= kRowReadBytes && row_count > 1 &&
          row_count <= kMaxRows;
 }
 
 Result<RowIndex> RowIndex::Build(const ModelView& base, uint32_t tensor_index, uint64_t row_bytes) {
   RowIndex index;
   const uint64_t row_count = base.tensors()[tensor_index].byte_size / row_bytes;
-  const uint64_t rows_per_read = std::max<uint64_t>(kReadBytes / row_bytes, 1);
+  const uint64_t rows_per_read = std::max<uint64_t>(kRowReadBytes / row_bytes, 1);
   std::vector<std::byte> buffer(rows_per_read * row_bytes);
   index.entries_.reserve(row_count);
   for (uint64_t first = 0; first < row_count; first += rows_per_read) {

@@ -6,12 +6,12 @@
 #include <utility>
 
 #include "core/bytes.h"
+#include "runtime/plan_shares.h"
 #include "runtime/process_memory.h"
 
 namespace gguf_shard {
 namespace {
 
-constexpr uint64_t kMebibyte = uint64_t{1} << 20;
 // What opening buffers and pipelines leaves in the process beside them.
 constexpr uint64_t kOpeningBytes = 2 * kMebibyte;
 

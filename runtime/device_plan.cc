@@ -8,6 +8,7 @@
 #include "core/bytes.h"
 #include "runtime/device_weights.h"
 #include "runtime/kv_cache.h"
+#include "runtime/plan_shares.h"
 
 namespace gguf_shard {
 namespace {
@@ -15,12 +16,6 @@ namespace {
 constexpr uint64_t kKibibyte = 1024;
 // Drivers place allocations on steps of their own.
 constexpr uint64_t kAllocationSlackBytes = 256 * kKibibyte;
-// The smallest context worth choosing, and shares of the limit for what is chosen here.
-constexpr uint32_t kSmallContext = 512;
-constexpr uint64_t kCacheShare = 8;
-constexpr uint64_t kWorkspaceShare = 8;
-constexpr uint64_t kLogitShare = 32;
-constexpr uint64_t kMostLogitBytes = uint64_t{64} << 20;
 // Machine code and its making, of all the shaders of a model (lavapipe).
 constexpr uint64_t kCompiledShaderBytes = 16 * kKibibyte * kKibibyte;
 constexpr uint32_t kRunsPerWave = 8;        // where there is room

@@ -10,13 +10,8 @@
 namespace gguf_shard {
 namespace {
 
-constexpr uint64_t kAlignment = 256;
+constexpr uint64_t kBufferAlignment = 256;
 constexpr uint64_t kMaxIndex = (uint64_t{1} << 31) - 1;  // what shaders count values with
-
-uint32_t InnerWidth(const Hyperparameters& numbers) {
-  return numbers.expert_count > 0 ? numbers.expert_feed_forward_length
-                                  : numbers.feed_forward_length;
-}
 
 uint64_t LayerCacheBytes(const Hyperparameters& numbers, const DeviceShape& shape) {
   return uint64_t{numbers.head_count_kv} * shape.context_length *
@@ -67,13 +62,13 @@ class DeviceWorkspace::Layout {
     part.host = {reinterpret_cast<T*>(buffer_->mapped() + offset), count};
   }
 
-  uint64_t used_bytes() const { return std::max<uint64_t>(used_bytes_, kAlignment); }
+  uint64_t used_bytes() const { return std::max<uint64_t>(used_bytes_, kBufferAlignment); }
   bool reachable() const { return largest_count_ <= kMaxIndex; }
 
  private:
   uint64_t Take(uint64_t count, uint64_t value_bytes) {
     const uint64_t address = buffer_ == nullptr ? 0 : buffer_->address() + used_bytes_;
-    used_bytes_ += AlignUp(count * value_bytes, kAlignment);
+    used_bytes_ += AlignUp(count * value_bytes, kBufferAlignment);
     largest_count_ = std::max(largest_count_, count);
     return address;
   }
@@ -96,15 +91,15 @@ void DeviceWorkspace::Place(const Hyperparameters& numbers, const DeviceShape& s
   device.Take(key, batch, numbers.key_width());
   device.Take(value, batch, numbers.value_width());
   device.Take(attended, batch, numbers.attention_width());
-  device.Take(gate, pairs, InnerWidth(numbers));
-  device.Take(up, pairs, InnerWidth(numbers));
+  device.Take(gate, pairs, numbers.inner_width());
+  device.Take(up, pairs, numbers.inner_width());
   device.Take(router, batch, numbers.expert_count);
   device.Take(expert_output, choices, width);
   device.Take(chosen_weight, 1, choices);
   if (shape.packs_rows) {
     device.TakePacked({{normed, std::max<uint64_t>(batch, shape.logit_rows), width},
                        {attended, batch, numbers.attention_width()},
-                       {gate, pairs, InnerWidth(numbers)}});
+                       {gate, pairs, numbers.inner_width()}});
   }
   upload.Take(turns, batch * numbers.rope.dimensions);
   upload.Take(places, shape.has_embedding ? batch * 2 : 0);

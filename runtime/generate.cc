@@ -4,15 +4,12 @@
 #include <chrono>
 
 #include "core/cancel.h"
+#include "core/clock.h"
 
 namespace gguf_shard {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 Result<uint64_t> BytesRead(const Engine& engine) {
   GS_ASSIGN(const EngineStats stats, engine.Stats());

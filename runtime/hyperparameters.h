@@ -57,6 +57,10 @@ struct Hyperparameters {
   uint32_t value_width() const { return head_count_kv * value_length; }
   uint32_t attention_width() const { return head_count * value_length; }
   uint32_t heads_per_group() const { return head_count / head_count_kv; }
+  // Of the feed-forward part, or of one expert's.
+  uint32_t inner_width() const {
+    return expert_count > 0 ? expert_feed_forward_length : feed_forward_length;
+  }
 };
 
 // Reads and checks the numbers of `header`'s architecture. A missing or impossible key is named.

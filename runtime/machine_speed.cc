@@ -10,6 +10,7 @@
 
 #include "atlas/page_pool.h"
 #include "atlas/page_source.h"
+#include "core/clock.h"
 #include "kernels/activations.h"
 #include "kernels/matmul.h"
 #include "runtime/speed_estimate.h"
@@ -27,10 +28,6 @@ constexpr uint64_t kMemoryBytes = uint64_t{64} << 20;
 constexpr uint64_t kKernelPages = 2048;  // of each type
 
 using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // Reads pieces far apart in turn, so that the whole file counts and not its beginning.
 Result<double> DiskRate(const CoreFile& core) {

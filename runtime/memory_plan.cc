@@ -9,11 +9,11 @@
 #include "core/bytes.h"
 #include "runtime/embedding.h"
 #include "runtime/kv_cache.h"
+#include "runtime/plan_shares.h"
 
 namespace gguf_shard {
 namespace {
 
-constexpr uint64_t kMebibyte = uint64_t{1} << 20;
 // What a thread touches of its stack and of the allocator.
 constexpr uint64_t kThreadBytes = 128 * 1024;
 // Run tables, page tables and schedules of the atlas, per page of the core.
@@ -22,12 +22,6 @@ constexpr uint64_t kTableBytesPerPage = 8;
 constexpr uint64_t kSamplerBytesPerToken = 32;
 // What cannot be counted: library buffers, page rounding, the system's own lag in counting.
 constexpr uint64_t kSlackBytes = 4 * kMebibyte;
-// The smallest context worth choosing, and shares of the budget for what is chosen here.
-constexpr uint32_t kSmallContext = 512;
-constexpr uint64_t kCacheShare = 8;
-constexpr uint64_t kWorkspaceShare = 8;
-constexpr uint64_t kLogitShare = 32;
-constexpr uint64_t kMostLogitBytes = 64 * kMebibyte;
 
 class Planner {
  public:

@@ -12,11 +12,6 @@ namespace {
 
 constexpr uint64_t kAlignment = 64;  // a cache line, and the widest vector
 
-uint32_t InnerWidth(const Hyperparameters& numbers) {
-  return numbers.expert_count > 0 ? numbers.expert_feed_forward_length
-                                  : numbers.feed_forward_length;
-}
-
 uint32_t UsedExperts(const Hyperparameters& numbers) {
   return std::max(1u, numbers.expert_used_count);
 }
@@ -27,7 +22,7 @@ uint32_t PairRows(const Hyperparameters& numbers, uint32_t batch_tokens) {
 }
 
 uint32_t WidestInnerInput(const Hyperparameters& numbers) {
-  return std::max(numbers.attention_width(), InnerWidth(numbers));
+  return std::max(numbers.attention_width(), numbers.inner_width());
 }
 
 }  // namespace
@@ -54,7 +49,7 @@ void Workspace::Place(const Hyperparameters& numbers, Layout& layout) {
   const uint64_t batch = shape.batch_tokens;
   const uint64_t workers = shape.worker_count;
   const uint64_t pairs = PairRows(numbers, shape.batch_tokens);
-  const uint64_t inner_width = InnerWidth(numbers);
+  const uint64_t inner_width = numbers.inner_width();
   layout.Take(hidden, batch * numbers.embedding_length);
   layout.Take(branch, batch * numbers.embedding_length);
   layout.Take(query, batch * numbers.query_width());

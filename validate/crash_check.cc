@@ -13,16 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Result<void> Refill(const fs::path& pristine, const fs::path& work) {
-  std::error_code error;
-  fs::remove_all(work, error);
-  fs::create_directories(work, error);
-  fs::copy(pristine, work, fs::copy_options::recursive, error);
-  if (!error) return {};
-  return Fail(Error(ErrorCode::kIo, fmt::format("cannot copy the folder: {}", error.message()))
-                  .File(work.string()));
-}
-
 Result<uint64_t> CountChanges(const CrashScenario& scenario, const fs::path& work) {
   GS_TRY(Refill(scenario.pristine, work));
   CrashFileOperations operations(CrashFileOperations::kNever, 0);
@@ -58,6 +48,16 @@ Result<void> Crash(const CrashScenario& scenario, const fs::path& work, uint64_t
 }
 
 }  // namespace
+
+Result<void> Refill(const fs::path& pristine, const fs::path& work) {
+  std::error_code error;
+  fs::remove_all(work, error);
+  fs::create_directories(work, error);
+  fs::copy(pristine, work, fs::copy_options::recursive, error);
+  if (!error) return {};
+  return Fail(Error(ErrorCode::kIo, fmt::format("cannot copy the folder: {}", error.message()))
+                  .File(work.string()));
+}
 
 Result<CrashReport> CheckCrashes(const CrashScenario& scenario, const fs::path& work,
                                  const CrashOptions& options) {

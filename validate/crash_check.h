@@ -49,6 +49,9 @@ struct CrashOptions {
   Progress* progress = nullptr;         // gets a step for each crash
 };
 
+// Makes `work` a copy of `pristine`.
+Result<void> Refill(const std::filesystem::path& pristine, const std::filesystem::path& work);
+
 // `work` is emptied before every run. An error when the action fails without a crash.
 Result<CrashReport> CheckCrashes(const CrashScenario& scenario, const std::filesystem::path& work,
                                  const CrashOptions& options);

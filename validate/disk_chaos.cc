@@ -123,14 +123,6 @@ Result<Outcome> CheckInterrupted(ValidationContext& context) {
   return outcome;
 }
 
-Result<void> Refill(const fs::path& pristine, const fs::path& work) {
-  std::error_code error;
-  fs::remove_all(work, error);
-  fs::copy(pristine, work, fs::copy_options::recursive, error);
-  if (!error) return {};
-  return Fail(Error(ErrorCode::kIo, "cannot copy the folder: " + error.message()));
-}
-
 // The disk is full from one change on; afterwards there is room again and the next start begins.
 Result<void> FillUp(const CrashScenario& scenario, const fs::path& work, uint64_t most,
                     Progress& progress, Outcome& outcome) {

@@ -143,7 +143,7 @@ std::string_view PromiseOf(PageDamageKind kind) {
 }
 
 // A disk that gives some pages only at the second try, and some never.
-Result<Outcome> CheckReadErrors(ValidationContext& context) {
+Result<Outcome> CheckPageReadErrors(ValidationContext& context) {
   GS_ASSIGN(const CoreFile* core, context.core());
   GS_ASSIGN(const PageReader reader, PageReader::Open(*core));
   GS_ASSIGN(const PagePool pool, PagePool::Allocate(kWindowPages));
@@ -194,7 +194,7 @@ void AddPageChaosChecks(std::vector<Check>& checks) {
   checks.push_back({"pages.read_error", CheckGroup::kChaos,
                     "a page that the disk refuses is named; one that it gives at the second try is "
                     "no fault",
-                    CheckReadErrors});
+                    CheckPageReadErrors});
 }
 
 }  // namespace gguf_shard

@@ -10,14 +10,14 @@
 namespace gguf_shard {
 namespace {
 
-constexpr double kLeft = 82;
-constexpr double kWidth = 870;
+constexpr double kMapLeft = 82;
+constexpr double kMapWidth = 870;
 constexpr double kRowHeight = 15;
 constexpr double kBarHeight = 11;
 constexpr double kThinnest = 0.8;
 constexpr double kMark = 4;
 
-struct Segment {
+struct MapSegment {
   std::string name;
   std::string zone;
   PageRange pages;
@@ -25,10 +25,10 @@ struct Segment {
 
 struct Row {
   std::string label;
-  std::vector<Segment> segments;
+  std::vector<MapSegment> segments;
   uint64_t page_count() const {
     uint64_t sum = 0;
-    for (const Segment& segment : segments) sum += segment.pages.page_count;
+    for (const MapSegment& segment : segments) sum += segment.pages.page_count;
     return sum;
   }
 };
@@ -45,7 +45,7 @@ std::vector<Row> RowsOf(const CoreMap& map) {
     }
   }
   for (const MapTensor& tensor : map.tensors) {
-    const Segment segment{tensor.name, std::string(ZoneName(tensor.zone)), tensor.pages()};
+    const MapSegment segment{tensor.name, std::string(ZoneName(tensor.zone)), tensor.pages()};
     if (tensor.layer) {
       Row& row = layers[*tensor.layer];
       row.label = fmt::format("layer {}", *tensor.layer);
@@ -70,13 +70,14 @@ PageRange Overlap(PageRange a, PageRange b) {
 class Painter {
  public:
   Painter(const PageMapInput& input, uint64_t widest_pages)
-      : input_(input), scale_(kWidth / static_cast<double>(std::max<uint64_t>(1, widest_pages))) {}
+      : input_(input),
+        scale_(kMapWidth / static_cast<double>(std::max<uint64_t>(1, widest_pages))) {}
 
   void Paint(const Row& row, double top) {
-    svg_ += fmt::format("<text class=\"label\" x=\"{}\" y=\"{:.1f}\">{}</text>", kLeft - 8,
+    svg_ += fmt::format("<text class=\"label\" x=\"{}\" y=\"{:.1f}\">{}</text>", kMapLeft - 8,
                         top + kBarHeight - 1, Escaped(row.label));
-    double left = kLeft;
-    for (const Segment& segment : row.segments) {
+    double left = kMapLeft;
+    for (const MapSegment& segment : row.segments) {
       PaintSegment(segment, left, top);
       left += static_cast<double>(segment.pages.page_count) * scale_;
     }
@@ -85,7 +86,7 @@ class Painter {
   std::string Take() { return std::move(svg_); }
 
  private:
-  double X(const Segment& segment, double left, uint64_t page) const {
+  double X(const MapSegment& segment, double left, uint64_t page) const {
     return left + static_cast<double>(page - segment.pages.first_page) * scale_;
   }
 
@@ -96,7 +97,7 @@ class Painter {
   }
 
   // The last pixel-wide gap is closed: more cannot be seen.
-  void PaintResident(const Segment& segment, double left, double top) {
+  void PaintResident(const MapSegment& segment, double left, double top) {
     PageRange open{};
     const auto close = [&] {
       if (open.page_count == 0) return;
@@ -122,7 +123,7 @@ class Painter {
     close();
   }
 
-  void PaintSegment(const Segment& segment, double left, double top) {
+  void PaintSegment(const MapSegment& segment, double left, double top) {
     if (segment.pages.page_count == 0) return;
     svg_ += fmt::format("<g><title>{}: pages {} to {}, {}</title>", Escaped(segment.name),
                         segment.pages.first_page, segment.pages.end_page() - 1, segment.zone);
@@ -137,7 +138,7 @@ class Painter {
     }
   }
 
-  void PaintDamage(const Segment& segment, PageRange part, double left, double top) {
+  void PaintDamage(const MapSegment& segment, PageRange part, double left, double top) {
     const double width = std::max(kMark, static_cast<double>(part.page_count) * scale_);
     const double middle =
         X(segment, left, part.first_page) + static_cast<double>(part.page_count) * scale_ / 2;
@@ -168,7 +169,7 @@ std::string PageMapSvg(const PageMapInput& input) {
   return fmt::format(
       "<svg class=\"pages\" viewBox=\"0 0 {} {:.0f}\" role=\"img\" aria-label=\"The pages of the "
       "model, layer by layer\">{}</svg>",
-      kLeft + kWidth + 8, top + 4, painter.Take());
+      kMapLeft + kMapWidth + 8, top + 4, painter.Take());
 }
 
 }  // namespace gguf_shard

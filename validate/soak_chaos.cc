@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "core/cancel.h"
+#include "core/clock.h"
 #include "gpu/device.h"
 #include "runtime/generate.h"
 #include "runtime/process_memory.h"
@@ -77,7 +78,7 @@ class Soak {
         warm.resident_bytes = std::max(warm.resident_bytes, last.resident_bytes);
         warm.descriptors = std::max(warm.descriptors, last.descriptors);
       }
-      const double passed = std::chrono::duration<double>(Clock::now() - start).count();
+      const double passed = SecondsSince(start);
       const auto whole_seconds = std::min<uint64_t>(seconds, static_cast<uint64_t>(passed));
       context_.progress().Advance(whole_seconds - shown_seconds);
       shown_seconds = whole_seconds;

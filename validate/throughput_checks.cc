@@ -10,6 +10,7 @@
 #include "atlas/page_pool.h"
 #include "atlas/page_source.h"
 #include "core/cancel.h"
+#include "core/clock.h"
 #include "core/digest.h"
 #include "core/page.h"
 #include "delta/apply.h"
@@ -29,10 +30,6 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr double kMegabyte = 1e6;
-
-double SecondsSince(Clock::time_point start) {
-  return std::max(1e-9, std::chrono::duration<double>(Clock::now() - start).count());
-}
 
 // Seconds of the fastest of a few goes, for at least so long: what disturbs one need not disturb
 // the next.

@@ -7,16 +7,13 @@
 #include <chrono>
 
 #include "core/cancel.h"
+#include "core/clock.h"
 #include "validate/check_list.h"
 
 namespace gguf_shard {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 bool IsDamage(ErrorCode code) {
   return code == ErrorCode::kChecksumMismatch || code == ErrorCode::kTruncated ||

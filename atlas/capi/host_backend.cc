@@ -8,6 +8,7 @@
 #include "atlas/capi/backend.h"
 #include "atlas/latency_samples.h"
 #include "core/check.h"
+#include "core/clock.h"
 
 namespace gguf_shard {
 namespace {
@@ -66,7 +67,7 @@ class HostBackend final : public AtlasBackend {
     const auto start = std::chrono::steady_clock::now();
     Release(before);
     const std::lock_guard lock(mutex_);
-    swaps_.Add(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    swaps_.Add(SecondsSince(start));
     return {};
   }
 

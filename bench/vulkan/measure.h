@@ -8,6 +8,7 @@
 #include <functional>
 #include <vector>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "gpu/device.h"
 #include "gpu/queue.h"
@@ -37,7 +38,7 @@ class QueueTimer {
     const auto start = std::chrono::steady_clock::now();
     GS_ASSIGN(const auto point, queue_.Submit(std::move(commands)));
     GS_TRY(queue_.Wait(point.value));
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return SecondsSince(start);
   }
 
   struct Pair {

@@ -8,6 +8,7 @@
 
 #include "atlas/latency_samples.h"
 #include "bench/vulkan/measure.h"
+#include "core/clock.h"
 #include "tests/atlas/synthetic_model.h"
 
 namespace gguf_shard {
@@ -18,10 +19,6 @@ constexpr uint32_t kMatrixPages = 4096;  // 16 MiB
 constexpr uint32_t kSetRuns = 8;
 constexpr uint32_t kSwaps = 300;
 constexpr uint32_t kExperts = 64;
-
-double SecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 // Uses every run once, as a token does.
 Result<void> Pass(VulkanAtlas& atlas, gpu::Queue& queue) {

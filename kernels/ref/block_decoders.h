@@ -5,7 +5,12 @@
 
 #include <cstddef>
 
+#include "core/bytes.h"
+#include "kernels/dequantize.h"
+
 namespace gguf_shard::ref {
+
+inline float LoadF16(const std::byte* source) { return F16ToF32(LoadLe<uint16_t>(source)); }
 
 using BlockDecoder = void (*)(const std::byte* block, float* values);
 

@@ -14,9 +14,7 @@
 namespace gguf_shard::ref {
 namespace {
 
-constexpr int kWeights = 256;
-
-float LoadF16(const std::byte* source) { return F16ToF32(LoadLe<uint16_t>(source)); }
+constexpr int kWeights256 = 256;
 
 int Byte(const std::byte* bytes, int index) { return std::to_integer<int>(bytes[index]); }
 
@@ -60,7 +58,7 @@ int NibbleOf64(const std::byte* qs, int index) {
 void DecodeQ2K(const std::byte* block, float* values) {
   const float d = LoadF16(block + 80);
   const float dmin = LoadF16(block + 82);
-  for (int i = 0; i < kWeights; ++i) {
+  for (int i = 0; i < kWeights256; ++i) {
     const int packed = Byte(block, i / 16);
     const float scale = d * static_cast<float>(packed & 15);
     const float min = dmin * static_cast<float>(packed >> 4);
@@ -70,7 +68,7 @@ void DecodeQ2K(const std::byte* block, float* values) {
 
 void DecodeQ3K(const std::byte* block, float* values) {
   const float d = LoadF16(block + 108);
-  for (int i = 0; i < kWeights; ++i) {
+  for (int i = 0; i < kWeights256; ++i) {
     const int high = Byte(block, i % 32) >> (i / 32) & 1;
     const int q = (TwoBits(block + 32, i) | high << 2) - 4;
     const float scale = d * static_cast<float>(SixBitScale(block + 96, i / 16) - 32);
@@ -81,7 +79,7 @@ void DecodeQ3K(const std::byte* block, float* values) {
 void DecodeQ4K(const std::byte* block, float* values) {
   const float d = LoadF16(block);
   const float dmin = LoadF16(block + 2);
-  for (int i = 0; i < kWeights; ++i) {
+  for (int i = 0; i < kWeights256; ++i) {
     const ScaleMin sub = SixBitScaleMin(block + 4, i / 32);
     const float scale = d * static_cast<float>(sub.scale);
     const float min = dmin * static_cast<float>(sub.min);
@@ -92,7 +90,7 @@ void DecodeQ4K(const std::byte* block, float* values) {
 void DecodeQ5K(const std::byte* block, float* values) {
   const float d = LoadF16(block);
   const float dmin = LoadF16(block + 2);
-  for (int i = 0; i < kWeights; ++i) {
+  for (int i = 0; i < kWeights256; ++i) {
     const ScaleMin sub = SixBitScaleMin(block + 4, i / 32);
     const int high = Byte(block + 16, i % 32) >> (i / 32) & 1;
     const float scale = d * static_cast<float>(sub.scale);
@@ -105,7 +103,7 @@ void DecodeQ6K(const std::byte* block, float* values) {
   const std::byte* ql = block;
   const std::byte* qh = block + 128;
   const float d = LoadF16(block + 208);
-  for (int i = 0; i < kWeights; ++i) {
+  for (int i = 0; i < kWeights256; ++i) {
     const int half = i / 128;
     const int quarter = i % 128 / 32;
     const int byte = Byte(ql, half * 64 + quarter % 2 * 32 + i % 32);
@@ -119,7 +117,7 @@ void DecodeQ6K(const std::byte* block, float* values) {
 void DecodeIq4Xs(const std::byte* block, float* values) {
   const float d = LoadF16(block);
   const int scales_high = LoadLe<uint16_t>(block + 2);
-  for (int i = 0; i < kWeights; ++i) {
+  for (int i = 0; i < kWeights256; ++i) {
     const int sub = i / 32;
     const int low = Byte(block + 4, sub / 2) >> (4 * (sub % 2)) & 15;
     const int scale = (low | (scales_high >> (2 * sub) & 3) << 4) - 32;

@@ -19,13 +19,11 @@
 namespace gguf_shard::ref {
 namespace {
 
-constexpr int kWeights = 32;
+constexpr int kWeights32 = 32;
 
 // E2M1: sign, two exponent bits, one mantissa bit.
 constexpr float kE2m1Values[16] = {0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
                                    -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
-
-float LoadF16(const std::byte* source) { return F16ToF32(LoadLe<uint16_t>(source)); }
 
 int Nibble(const std::byte* qs, int index) {
   const int byte = std::to_integer<int>(qs[index % 16]);
@@ -51,18 +49,18 @@ void DecodeBf16(const std::byte* block, float* values) {
 
 void DecodeQ4_0(const std::byte* block, float* values) {
   const float d = LoadF16(block);
-  for (int i = 0; i < kWeights; ++i) values[i] = d * static_cast<float>(Nibble(block + 2, i) - 8);
+  for (int i = 0; i < kWeights32; ++i) values[i] = d * static_cast<float>(Nibble(block + 2, i) - 8);
 }
 
 void DecodeQ4_1(const std::byte* block, float* values) {
   const float d = LoadF16(block);
   const float m = LoadF16(block + 2);
-  for (int i = 0; i < kWeights; ++i) values[i] = d * static_cast<float>(Nibble(block + 4, i)) + m;
+  for (int i = 0; i < kWeights32; ++i) values[i] = d * static_cast<float>(Nibble(block + 4, i)) + m;
 }
 
 void DecodeQ5_0(const std::byte* block, float* values) {
   const float d = LoadF16(block);
-  for (int i = 0; i < kWeights; ++i) {
+  for (int i = 0; i < kWeights32; ++i) {
     const int q = Nibble(block + 6, i) | FifthBit(block + 2, i);
     values[i] = d * static_cast<float>(q - 16);
   }
@@ -71,7 +69,7 @@ void DecodeQ5_0(const std::byte* block, float* values) {
 void DecodeQ5_1(const std::byte* block, float* values) {
   const float d = LoadF16(block);
   const float m = LoadF16(block + 2);
-  for (int i = 0; i < kWeights; ++i) {
+  for (int i = 0; i < kWeights32; ++i) {
     const int q = Nibble(block + 8, i) | FifthBit(block + 4, i);
     values[i] = d * static_cast<float>(q) + m;
   }
@@ -79,14 +77,14 @@ void DecodeQ5_1(const std::byte* block, float* values) {
 
 void DecodeQ8_0(const std::byte* block, float* values) {
   const float d = LoadF16(block);
-  for (int i = 0; i < kWeights; ++i) {
+  for (int i = 0; i < kWeights32; ++i) {
     values[i] = d * static_cast<float>(LoadLe<int8_t>(block + 2 + i));
   }
 }
 
 void DecodeIq4Nl(const std::byte* block, float* values) {
   const float d = LoadF16(block);
-  for (int i = 0; i < kWeights; ++i) {
+  for (int i = 0; i < kWeights32; ++i) {
     values[i] = d * static_cast<float>(kIq4Values[Nibble(block + 2, i)]);
   }
 }
@@ -94,7 +92,7 @@ void DecodeIq4Nl(const std::byte* block, float* values) {
 void DecodeMxfp4(const std::byte* block, float* values) {
   // In double, because 2^-127 * 0.5 and 2^128 * 0.5 leave the range of a normal f32.
   const double scale = std::ldexp(1.0, std::to_integer<int>(block[0]) - 127);
-  for (int i = 0; i < kWeights; ++i) {
+  for (int i = 0; i < kWeights32; ++i) {
     values[i] = static_cast<float>(scale * double{kE2m1Values[Nibble(block + 1, i)]});
   }
 }

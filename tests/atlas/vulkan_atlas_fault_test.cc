@@ -13,9 +13,6 @@
 namespace gguf_shard {
 namespace {
 
-constexpr TransferMethod kMethods[] = {TransferMethod::kDirect, TransferMethod::kImported,
-                                       TransferMethod::kUpload};
-
 FaultPlan FaultsOn(uint64_t page, PageFault fault, uint32_t failing_reads) {
   FaultPlan plan;
   plan.pages[page] = fault;

@@ -23,6 +23,9 @@
 
 namespace gguf_shard {
 
+inline constexpr TransferMethod kMethods[] = {TransferMethod::kDirect, TransferMethod::kImported,
+                                              TransferMethod::kUpload};
+
 namespace atlas_test_shaders {
 std::span<const gpu::Shader> All();
 }

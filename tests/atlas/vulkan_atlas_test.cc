@@ -9,9 +9,6 @@
 namespace gguf_shard {
 namespace {
 
-constexpr TransferMethod kMethods[] = {TransferMethod::kDirect, TransferMethod::kImported,
-                                       TransferMethod::kUpload};
-
 TEST_F(VulkanAtlasTest, KernelsReadTheRightPagesAtEveryBudgetByEveryWay) {
   for (const TransferMethod method : kMethods) {
     for (const uint32_t percent : {100, 50, 25, 0}) {

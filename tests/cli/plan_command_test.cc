@@ -10,16 +10,12 @@
 #include "atlas/trace.h"
 #include "core/map.h"
 #include "tests/cli/program.h"
+#include "tests/support/json_file.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/support/testdata.h"
 
 namespace gguf_shard {
 namespace {
-
-nlohmann::json ReadJson(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  return nlohmann::json::parse(file, nullptr, false);
-}
 
 class PlanCommandTest : public ::testing::Test {
  protected:

@@ -12,18 +12,12 @@
 #include "core/edit_file.h"
 #include "core/file.h"
 #include "tests/cli/program.h"
+#include "tests/support/json_file.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/support/testdata.h"
 
 namespace gguf_shard {
 namespace {
-
-std::string InTreeModel() { return (InTreeDataDir() / "tale-Q4_K_M.gguf").string(); }
-
-nlohmann::json ReadJson(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  return nlohmann::json::parse(file, nullptr, false);
-}
 
 nlohmann::json GoldenCase(size_t index) {
   return ReadJson(InTreeDataDir() / "golden/tale-Q4_K_M.json").at("cases").at(index);
@@ -75,6 +69,40 @@ TEST_F(RunCommandTest, AnOldVersionOfAPageIsNotComputedWith) {
       RunProgram({"run", Core(), "--patch", patch, "-p", "Once", "-n", "2"});
   EXPECT_EQ(patched.exit_code, 6) << patched.out;
   EXPECT_NE(patched.err.find("an old version"), std::string::npos) << patched.err;
+}
+
+// The patch changes one weight of the last tensor: all other pages are read as the base has them.
+TEST_F(RunCommandTest, DamagedPagesThatAPatchLeavesAloneAreFound) {
+  auto bytes = ReadWholeFile(InTreeModel(), uint64_t{1} << 30).value();
+  bytes[bytes.size() - 3] = static_cast<char>(bytes[bytes.size() - 3] ^ 1);
+  const std::string target = (directory_ / "target.gguf").string();
+  ASSERT_TRUE(WriteWholeFile(target, bytes, Overwrite::kRefuse));
+  const std::string patch = (directory_ / "p.sgdelta").string();
+  ASSERT_EQ(RunProgram({"delta", "create", "--base", InTreeModel(), "--target", target, "-o", patch,
+                        "--quiet"})
+                .exit_code,
+            0);
+  const std::vector<std::string> run = {"run", Core(), "--patch", patch, "-p", "Once", "-n", "2"};
+  const ProgramResult whole = RunProgram(run);
+  ASSERT_EQ(whole.exit_code, 0) << whole.err;
+
+  const auto core = CoreFile::Open(Core());
+  ASSERT_TRUE(core);
+  const uint64_t page_index = core->map().FindTensor("blk.1.ffn_up.weight")->first_page + 1;
+  std::vector<std::byte> page(kPageBytes);
+  ASSERT_TRUE(core->ReadRaw(page_index, page));
+  MakePageStale(Core(), page_index);
+  const ProgramResult stale = RunProgram(run);
+  EXPECT_EQ(stale.exit_code, 6) << stale.out;
+  EXPECT_NE(stale.err.find("an old version"), std::string::npos) << stale.err;
+  EXPECT_NE(stale.err.find("blk.1.ffn_up.weight"), std::string::npos) << stale.err;
+  page[9] ^= std::byte{4};
+  auto file = EditFile::Open(core->file().path());
+  ASSERT_TRUE(file);
+  ASSERT_TRUE(file->WriteAt(core->page_offset(page_index), page));
+  const ProgramResult damaged = RunProgram(run);
+  EXPECT_EQ(damaged.exit_code, 6) << damaged.out;
+  EXPECT_NE(damaged.err.find("blk.1.ffn_up.weight"), std::string::npos) << damaged.err;
 }
 
 TEST_F(RunCommandTest, ADamagedIndexIsNotTrusted) {

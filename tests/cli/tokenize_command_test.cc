@@ -28,8 +28,6 @@ Outcome RunProgram(std::vector<std::string> arguments) {
   return outcome;
 }
 
-std::string InTreeModel() { return (InTreeDataDir() / "tale-Q4_K_M.gguf").string(); }
-
 TEST(TokenizeCommand, PrintsOneLineOfIdsForEachText) {
   const Outcome outcome = RunProgram(
       {"tokenize", InTreeModel(), "-p", "Once upon a time", "-p", "", "-p", "The old dog"});

@@ -49,14 +49,6 @@ class IndependentDecoder : public testing::Test {
   TemporaryDirectory dir_;
 };
 
-std::vector<TensorType> NumericTypes() {
-  std::vector<TensorType> types = {TensorType::kF32, TensorType::kF16, TensorType::kBF16};
-  for (const auto& info : AllTensorTypes()) {
-    if (FindQuantFormat(info.type) != nullptr) types.push_back(info.type);
-  }
-  return types;
-}
-
 TEST_F(IndependentDecoder, AppliesChangesOfEveryType) {
   std::mt19937_64 random(1);
   SyntheticModel model;

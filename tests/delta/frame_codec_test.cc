@@ -14,62 +14,12 @@
 #include "delta/float_base.h"
 #include "delta/quant_codec.h"
 #include "delta/quant_group.h"
+#include "tests/delta/synthetic_model.h"
 
 namespace gguf_shard {
 namespace {
 
 using Bytes = std::vector<std::byte>;
-
-Bytes RandomBytes(size_t size, uint64_t seed) {
-  std::mt19937_64 random(seed);
-  Bytes bytes(size);
-  for (auto& byte : bytes) byte = static_cast<std::byte>(random());
-  return bytes;
-}
-
-uint16_t F16Near(double value) {
-  int exponent = 0;
-  const double fraction = std::frexp(std::abs(value), &exponent);
-  const auto mantissa = static_cast<int>(fraction * 2048) - 1024;
-  return static_cast<uint16_t>((value < 0 ? 0x8000 : 0) | std::max(exponent + 14, 0) << 10 |
-                               std::max(mantissa, 0));
-}
-
-// Blocks with plausible scales and random quants.
-Bytes RandomBlocks(TensorType type, size_t weights, uint64_t seed) {
-  const TensorTypeInfo& info = GetTensorType(type);
-  Bytes bytes = RandomBytes(weights / info.block_weights * info.block_bytes, seed);
-  const QuantFormat* format = FindQuantFormat(type);
-  std::mt19937_64 random(seed);
-  std::normal_distribution<double> normal(0, 0.05);
-  if (format == nullptr) {
-    for (size_t i = 0; i + 3 < bytes.size(); i += info.block_bytes) {
-      const auto value = static_cast<float>(normal(random));
-      if (type == TensorType::kF32) StoreLe(bytes.data() + i, value);
-      if (type == TensorType::kF16) StoreLe(bytes.data() + i, F16Near(value));
-      if (type == TensorType::kBF16) {
-        StoreLe(bytes.data() + i, static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16));
-      }
-    }
-    return bytes;
-  }
-  for (size_t i = 0; i < bytes.size(); i += info.block_bytes) {
-    QuantGroup group{};
-    UnpackGroup(type, bytes.data() + i, 1, group);
-    group.d[0] = F16Near(0.01 + std::abs(normal(random)) / 100);
-    group.m[0] = F16Near(0.02);
-    PackGroup(type, group, 1, bytes.data() + i);
-  }
-  return bytes;
-}
-
-std::vector<TensorType> NumericTypes() {
-  std::vector<TensorType> types = {TensorType::kF32, TensorType::kF16, TensorType::kBF16};
-  for (const auto& info : AllTensorTypes()) {
-    if (FindQuantFormat(info.type) != nullptr) types.push_back(info.type);
-  }
-  return types;
-}
 
 class EveryType : public testing::TestWithParam<TensorType> {};
 INSTANTIATE_TEST_SUITE_P(, EveryType, testing::ValuesIn(NumericTypes()),
@@ -113,7 +63,7 @@ TEST_P(EveryType, ComesBackThroughItsNumericCodec) {
 // A few quants move by one: far below the four to eight bits that a quant has.
 TEST_P(EveryType, IsSmallWhenFewWeightsMove) {
   const TensorType type = GetParam();
-  const Bytes base = RandomBlocks(type, 65536, 7);
+  const Bytes base = SyntheticWeights(type, 65536, 7);
   Bytes target = base;
   const size_t block_bytes = GetTensorType(type).block_bytes;
   for (size_t i = 0; i < target.size(); i += block_bytes * 40) target[i] ^= std::byte{1};
@@ -123,16 +73,16 @@ TEST_P(EveryType, IsSmallWhenFewWeightsMove) {
 }
 
 TEST_P(EveryType, GivesAlmostNothingForEqualBytes) {
-  const Bytes base = RandomBlocks(GetParam(), 65536, 8);
+  const Bytes base = SyntheticWeights(GetParam(), 65536, 8);
   size_t payload_bytes = 0;
   ExpectRoundTrip({GetParam(), GetParam()}, base, base, DeltaLevel::kDefault, &payload_bytes);
   EXPECT_LT(payload_bytes, 128u);
 }
 
 TEST_P(EveryType, PredictsATargetOfAnotherType) {
-  const Bytes base = RandomBlocks(GetParam(), 8192, 9);
+  const Bytes base = SyntheticWeights(GetParam(), 8192, 9);
   for (const auto target_type : NumericTypes()) {
-    const Bytes target = RandomBlocks(target_type, 8192, 10);
+    const Bytes target = SyntheticWeights(target_type, 8192, 10);
     ExpectRoundTrip({target_type, GetParam()}, target, base, DeltaLevel::kDefault);
     ExpectRoundTrip({target_type, GetParam()}, target, base, DeltaLevel::kMax);
   }
@@ -140,7 +90,7 @@ TEST_P(EveryType, PredictsATargetOfAnotherType) {
 
 // A model that was converted or dequantized: nothing but the conversion's own rounding is left.
 TEST_P(EveryType, GivesAlmostNothingForTheFloatsThatItStandsFor) {
-  const Bytes base = RandomBlocks(GetParam(), 65536, 9);
+  const Bytes base = SyntheticWeights(GetParam(), 65536, 9);
   for (const auto target_type : {TensorType::kF32, TensorType::kF16, TensorType::kBF16}) {
     size_t payload_bytes = 0;
     ExpectRoundTrip({target_type, GetParam()}, FloatsOf(target_type, GetParam(), base), base,
@@ -194,8 +144,8 @@ TEST(FloatBase, KeepsEveryFiniteFloatOfTheSameType) {
 // Whatever happens to a payload: an error or other bytes, never a crash (run under sanitizers).
 TEST_P(EveryType, SurvivesDamagedPayloads) {
   const FrameTypes types{GetParam(), GetParam()};
-  const Bytes base = RandomBlocks(GetParam(), 1024, 11);
-  const Bytes target = RandomBlocks(GetParam(), 1024, 12);
+  const Bytes base = SyntheticWeights(GetParam(), 1024, 11);
+  const Bytes target = SyntheticWeights(GetParam(), 1024, 12);
   const EncodedFrame frame = EncodeFrame(types, target, base, DeltaLevel::kDefault);
   Bytes decoded(target.size());
   for (size_t length = 0; length < frame.payload.size(); length += 7) {

@@ -6,15 +6,10 @@
 #include <random>
 #include <vector>
 
+#include "tests/delta/synthetic_model.h"
+
 namespace gguf_shard {
 namespace {
-
-std::vector<std::byte> RandomBytes(size_t count, uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::vector<std::byte> bytes(count);
-  for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
-  return bytes;
-}
 
 TEST(Planes, HoldByteNOfEveryBlockTogetherAndComeBack) {
   for (const size_t block_bytes : {1, 2, 4, 7, 8, 18, 34, 110, 144, 210}) {

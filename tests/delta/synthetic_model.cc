@@ -33,7 +33,7 @@ void StoreFloat(TensorType type, double value, std::byte* target) {
   }
 }
 
-uint64_t Weights(const std::vector<uint64_t>& shape) {
+uint64_t WeightCount(const std::vector<uint64_t>& shape) {
   uint64_t count = 1;
   for (const uint64_t dimension : shape) count *= dimension;
   return count;
@@ -48,6 +48,21 @@ void Disturb(SyntheticTensor& tensor, double share, std::mt19937_64& random) {
     if (!hit(random)) continue;
     tensor.bytes[i + random() % block_bytes] ^= static_cast<std::byte>(1u << random() % 8);
   }
+}
+
+std::vector<std::byte> RandomBytes(size_t count, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<std::byte> bytes(count);
+  for (auto& byte : bytes) byte = static_cast<std::byte>(random());
+  return bytes;
+}
+
+std::vector<TensorType> NumericTypes() {
+  std::vector<TensorType> types = {TensorType::kF32, TensorType::kF16, TensorType::kBF16};
+  for (const auto& info : AllTensorTypes()) {
+    if (FindQuantFormat(info.type) != nullptr) types.push_back(info.type);
+  }
+  return types;
 }
 
 std::vector<std::byte> SyntheticWeights(TensorType type, uint64_t weights, uint64_t seed) {
@@ -73,7 +88,7 @@ std::vector<std::byte> SyntheticWeights(TensorType type, uint64_t weights, uint6
 
 SyntheticTensor MakeTensor(std::string name, TensorType type, std::vector<uint64_t> shape,
                            uint64_t seed) {
-  auto bytes = SyntheticWeights(type, Weights(shape), seed);
+  auto bytes = SyntheticWeights(type, WeightCount(shape), seed);
   return {std::move(name), type, std::move(shape), std::move(bytes)};
 }
 

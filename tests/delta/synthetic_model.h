@@ -27,6 +27,9 @@ struct SyntheticModel {
   std::byte padding{0};             // between tensors
 };
 
+std::vector<std::byte> RandomBytes(size_t count, uint64_t seed);
+// The types whose weights have codecs of their own.
+std::vector<TensorType> NumericTypes();
 // Plausible weights: scales in their usual range, quants all over.
 std::vector<std::byte> SyntheticWeights(TensorType type, uint64_t weights, uint64_t seed);
 SyntheticTensor MakeTensor(std::string name, TensorType type, std::vector<uint64_t> shape,

@@ -7,18 +7,13 @@
 #include "core/tensor_type.h"
 #include "forge/shard.h"
 #include "tests/forge/model_builder.h"
+#include "tests/support/json_file.h"
 #include "tests/support/json_schema.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/support/testdata.h"
 
 namespace gguf_shard {
 namespace {
-
-nlohmann::json ReadJson(const std::filesystem::path& path) {
-  const auto text = ReadWholeFile(path, uint64_t{1} << 30);
-  EXPECT_TRUE(text.has_value());
-  return nlohmann::json::parse(*text);
-}
 
 constexpr const char* kSchemaName = "sgmap.schema.json";
 

@@ -10,7 +10,7 @@
 namespace gguf_shard {
 namespace {
 
-const std::string kSpace = "\xC4\xA0";  // U+0120, a space in the alphabet
+const std::string kBpeSpace = "\xC4\xA0";  // U+0120, a space in the alphabet
 
 // A vocabulary of ASCII letters and a few other bytes, and whatever the merges make.
 struct Bpe {
@@ -20,7 +20,7 @@ struct Bpe {
 
   Bpe() {
     for (const char* text : {"a", "b", "c", "l", "o", "w", "!", "1", "2", "3"}) Add(text);
-    Add(kSpace);
+    Add(kBpeSpace);
   }
   void Add(const std::string& text, int32_t type = kNormalType) {
     ids[text] = static_cast<TokenId>(vocab.size());
@@ -92,8 +92,8 @@ TEST(BpeTokenizer, TakesAWholePieceThatIsATokenWhereTheModelDoes) {
 TEST(BpeTokenizer, KeepsMergesWithinPieces) {
   Bpe bpe;
   bpe.AddMerge("w", "!");
-  bpe.AddMerge(kSpace, "w");
-  EXPECT_EQ(EncodePlain(*bpe.Make(), "low! w"), bpe.Of({"l", "o", "w", "!", kSpace + "w"}));
+  bpe.AddMerge(kBpeSpace, "w");
+  EXPECT_EQ(EncodePlain(*bpe.Make(), "low! w"), bpe.Of({"l", "o", "w", "!", kBpeSpace + "w"}));
 }
 
 TEST(BpeTokenizer, CutsAsItsPreTokenizerSays) {
@@ -107,7 +107,7 @@ TEST(BpeTokenizer, CutsAsItsPreTokenizerSays) {
 TEST(BpeTokenizer, WithoutAPreTokenizerTakesTheDefault) {
   Bpe bpe;
   EXPECT_EQ(EncodePlain(*bpe.Make(""), "a !"), EncodePlain(*bpe.Make("default"), "a !"));
-  EXPECT_EQ(EncodePlain(*bpe.Make(""), "a !"), bpe.Of({"a", kSpace, "!"}));
+  EXPECT_EQ(EncodePlain(*bpe.Make(""), "a !"), bpe.Of({"a", kBpeSpace, "!"}));
 }
 
 TEST(BpeTokenizer, WithAnUnknownPreTokenizerIsUnsupportedByName) {
@@ -181,12 +181,12 @@ TEST(BpeTokenizer, AddsBosWhereMetadataOrModelSaySo) {
 
 TEST(BpeTokenizer, DecodesTheAlphabetButNotSpecialTokens) {
   Bpe bpe;
-  bpe.AddMerge(kSpace, "a");
-  bpe.Add(kSpace + "x", kUserDefinedType);
+  bpe.AddMerge(kBpeSpace, "a");
+  bpe.Add(kBpeSpace + "x", kUserDefinedType);
   bpe.Add("[PAD]", kUnusedType);
   const auto tokenizer = bpe.Make();
-  EXPECT_EQ(tokenizer->TokenBytes(bpe.ids[kSpace + "a"], false), " a");
-  EXPECT_EQ(tokenizer->TokenBytes(bpe.ids[kSpace + "x"], false), kSpace + "x");
+  EXPECT_EQ(tokenizer->TokenBytes(bpe.ids[kBpeSpace + "a"], false), " a");
+  EXPECT_EQ(tokenizer->TokenBytes(bpe.ids[kBpeSpace + "x"], false), kBpeSpace + "x");
   EXPECT_EQ(tokenizer->TokenBytes(bpe.ids["[PAD]"], true), "");
 }
 

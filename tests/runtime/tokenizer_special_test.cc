@@ -7,7 +7,7 @@ namespace gguf_shard {
 namespace {
 
 // No space prefix, so that fragments show as they are.
-const std::vector<VocabEntry> kVocab = {
+const std::vector<VocabEntry> kSpecialVocab = {
     {"a"},
     {"b"},
     {"\xE2\x96\x81"},
@@ -23,7 +23,7 @@ const std::vector<VocabEntry> kVocab = {
 constexpr TokenId kA = 0, kB = 1, kSpace = 2, kX = 3, kXy = 4, kTool = 5, kTools = 6, kUnk = 7;
 
 std::unique_ptr<Tokenizer> Make(std::string_view architecture = "llama") {
-  GgufWriter writer = VocabWriter("llama", kVocab);
+  GgufWriter writer = VocabWriter("llama", kSpecialVocab);
   writer.AddString("general.architecture", architecture);
   writer.AddBool("tokenizer.ggml.add_space_prefix", false);
   writer.AddUint32("tokenizer.ggml.unknown_token_id", kUnk);

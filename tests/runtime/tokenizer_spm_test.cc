@@ -16,7 +16,7 @@ constexpr TokenId kBos = 1;
 constexpr TokenId kEos = 2;
 constexpr TokenId kFirstByte = 3;
 constexpr TokenId kFirstPiece = kFirstByte + 256;
-constexpr const char* kSpace = "\xE2\x96\x81";
+constexpr const char* kSpmSpace = "\xE2\x96\x81";
 
 // <unk>, <s>, </s>, the byte tokens, then `pieces` with scores -1, -2, ...: earlier ones merge
 // first.
@@ -34,7 +34,7 @@ std::vector<VocabEntry> SpmVocab(const std::vector<std::string>& pieces, bool wi
 
 std::string Spaced(std::string text) {
   for (size_t at = text.find('_'); at != std::string::npos; at = text.find('_')) {
-    text.replace(at, 1, kSpace);
+    text.replace(at, 1, kSpmSpace);
   }
   return text;
 }

@@ -16,4 +16,6 @@ std::filesystem::path InTreeDataDir() {
   return std::filesystem::path(GS_SOURCE_DIR) / "tests" / "data";
 }
 
+std::string InTreeModel() { return (InTreeDataDir() / "tale-Q4_K_M.gguf").string(); }
+
 }  // namespace gguf_shard

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 namespace gguf_shard {
 
@@ -10,6 +11,8 @@ std::filesystem::path TestDataDir();
 
 // The in-tree model and other files under tests/data.
 std::filesystem::path InTreeDataDir();
+// A small trained model of them.
+std::string InTreeModel();
 
 }  // namespace gguf_shard
 
