@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include "atlas/page_source.h"
-#include "core/page_index.h"
 
 namespace gguf_shard {
 namespace {
@@ -29,10 +28,7 @@ class CorePageSource final : public PageSource {
         name);
   }
 
-  std::optional<uint32_t> ListedCrc(uint64_t page) const override {
-    if (core_.index() == nullptr) return std::nullopt;
-    return core_.index()->Crc(page);
-  }
+  std::optional<uint32_t> ListedCrc(uint64_t page) const override { return core_.ListedCrc(page); }
 
   std::optional<DirectFile> direct_file() const override {
     if (!direct() || core_.has_overlay()) return std::nullopt;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cli/format.h"
+#include "validate/markup.h"
 
 namespace gguf_shard {
 namespace {
@@ -28,20 +29,6 @@ const char* ColorOf(SimulatedPolicy policy) {
       return "#009e73";
   }
   return "#000000";
-}
-
-std::string Escaped(const std::string& text) {
-  std::string escaped;
-  for (const char c : text) {
-    if (c == '<') {
-      escaped += "&lt;";
-    } else if (c == '&') {
-      escaped += "&amp;";
-    } else {
-      escaped += c;
-    }
-  }
-  return escaped;
 }
 
 class Chart {

@@ -198,10 +198,22 @@ Result<void> CoreFile::LoadIndex() {
   return {};
 }
 
+void CoreFile::ShareIndexOf(const CoreFile& other) {
+  GS_CHECK(!overlay_ && other.index_);
+  GS_CHECK(map_.core.id == other.map_.core.id &&
+           map_.core.index_sha256 == other.map_.core.index_sha256);
+  index_ = other.index_;
+}
+
+std::optional<uint32_t> CoreFile::ListedCrc(uint64_t page_index) const {
+  if (overlay_) return overlay_->ListedCrc(page_index);
+  return index_ ? index_->Crc(page_index) : std::nullopt;
+}
+
 Result<void> CoreFile::CheckOne(uint64_t page_index,
                                 std::span<const std::byte, kPageBytes> page) const {
   GS_TRY(CheckPage(map_.core.id, page_index, page));
-  const auto listed = index_ ? index_->Crc(page_index) : std::nullopt;
+  const auto listed = ListedCrc(page_index);
   return listed ? CheckListedCrc(page_index, *listed, StoredPageCrc(page)) : Result<void>();
 }
 

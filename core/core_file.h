@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -41,6 +42,9 @@ class PageOverlay {
   virtual ~PageOverlay() = default;
   // Like CoreFile::ReadRaw, for every page of the overlaid map but the index.
   virtual Result<void> ReadRaw(uint64_t first_page, std::span<std::byte> target) const = 0;
+  // The CRC that the page must have, where that is known before it is read: of pages that are those
+  // of the core below, from its index.
+  virtual std::optional<uint32_t> ListedCrc(uint64_t page_index) const = 0;
 };
 
 class CoreFile {
@@ -62,7 +66,10 @@ class CoreFile {
   // Reads the index, for those who want to tell old versions of pages from the right ones. Not for
   // a core with an overlay, whose index exists only once the patch is applied.
   Result<void> LoadIndex();
-  const PageIndex* index() const { return index_.get(); }  // null before
+  // The same, without reading: `other` is the same core, opened twice, and has loaded it.
+  void ShareIndexOf(const CoreFile& other);
+  // Nothing where no index is loaded, or does not list the page.
+  std::optional<uint32_t> ListedCrc(uint64_t page_index) const;
 
   uint64_t page_offset(uint64_t page_index) const {
     return map_.core.data_offset + page_index * kPageBytes;
