@@ -14,7 +14,7 @@ namespace gguf_shard {
 namespace {
 
 // Of the bytes still to be written, the last come first: a decoder reads backwards.
-struct Stream {
+struct CodeStream {
   const std::byte* bytes;
   size_t left;
   std::byte* out;
@@ -32,9 +32,9 @@ struct Stream {
   }
 };
 
-using Streams = std::array<Stream, kHuffmanStreams>;
+using Streams = std::array<CodeStream, kHuffmanStreams>;
 
-void PutBytes(const HuffmanCode& code, Stream& stream, size_t count) {
+void PutBytes(const HuffmanCode& code, CodeStream& stream, size_t count) {
   for (; count != 0; --count) {
     const auto symbol = static_cast<uint8_t>(stream.bytes[--stream.left]);
     stream.Put(code.code[symbol], code.bits[symbol]);
@@ -48,7 +48,7 @@ void PutAll(const HuffmanCode& code, Streams& streams, size_t count) {
     entries[s] = static_cast<uint16_t>(code.code[s] << 4 | code.bits[s]);
   }
   for (size_t done = 0; done < count; done += 4) {
-    for (Stream& stream : streams) {
+    for (CodeStream& stream : streams) {
       stream.left -= 4;
       uint64_t bits = 0;
       uint32_t filled = 0;
@@ -176,7 +176,7 @@ std::array<size_t, kHuffmanStreams> EncodeHuffman(const HuffmanCode& code,
     shortest = std::min(shortest, count);
   }
   const size_t together = shortest / kChunkBytes * kChunkBytes;
-  for (Stream& stream : streams) PutBytes(code, stream, stream.left - together);
+  for (CodeStream& stream : streams) PutBytes(code, stream, stream.left - together);
 #if defined(__x86_64__)
   HasVbmi() ? PutAllWide(code, streams, together) : PutAll(code, streams, together);
 #else

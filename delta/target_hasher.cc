@@ -7,7 +7,7 @@
 namespace gguf_shard {
 namespace {
 
-constexpr uint64_t kReadBytes = uint64_t{1} << 20;
+constexpr uint64_t kHashReadBytes = uint64_t{1} << 20;
 // Longer than any piece: pieces are cut when they are read.
 constexpr uint64_t kUncut = uint64_t{1} << 62;
 
@@ -56,7 +56,7 @@ Result<void> TargetHasher::ReadUntil(uint32_t file_index, uint64_t end) {
       ++file.next_piece;
       continue;
     }
-    const uint64_t count = std::min({kReadBytes, piece.byte_size - done, end - file.position});
+    const uint64_t count = std::min({kHashReadBytes, piece.byte_size - done, end - file.position});
     own_buffer_.resize(std::max<size_t>(own_buffer_.size(), count));
     const auto part = std::span(own_buffer_).first(count);
     GS_TRY(ReadPiece(target_, file_index,

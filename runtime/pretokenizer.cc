@@ -12,25 +12,27 @@
 #include <pcre2.h>
 
 namespace gguf_shard {
+
+// Outside of the anonymous namespace, since parts of PreTokenizer hold them.
+struct PcreFreeCode {
+  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+};
+struct PcreFreeMatchData {
+  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+};
+struct PcreFreeMatchContext {
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+};
+using Code = std::unique_ptr<pcre2_code, PcreFreeCode>;
+using MatchData = std::unique_ptr<pcre2_match_data, PcreFreeMatchData>;
+using MatchContext = std::unique_ptr<pcre2_match_context, PcreFreeMatchContext>;
+
 namespace {
 
 // What one match may cost. Patterns in use need a few steps a character; the memory counts only
 // where the machine-code matcher gave up and the interpreter, which needs no stack, took over.
 constexpr uint32_t kMatchStepLimit = 1U << 30;
 constexpr uint32_t kMatchHeapLimitKib = 128 * 1024;
-
-struct FreeCode {
-  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
-};
-struct FreeMatchData {
-  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
-};
-struct FreeMatchContext {
-  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
-};
-using Code = std::unique_ptr<pcre2_code, FreeCode>;
-using MatchData = std::unique_ptr<pcre2_match_data, FreeMatchData>;
-using MatchContext = std::unique_ptr<pcre2_match_context, FreeMatchContext>;
 
 std::string PcreMessage(int code) {
   std::array<PCRE2_UCHAR, 256> text{};

@@ -8,10 +8,10 @@
 namespace gguf_shard {
 namespace {
 
-class Damager {
+class PageDamager {
  public:
-  Damager(const CoreFile& core, PageRange window, std::span<const std::byte> pages,
-          std::mt19937_64& random)
+  PageDamager(const CoreFile& core, PageRange window, std::span<const std::byte> pages,
+              std::mt19937_64& random)
       : id_(core.map().core.id), window_(window), pages_(pages), random_(random) {}
 
   std::vector<std::byte> Copy(uint64_t page) const {
@@ -113,7 +113,7 @@ std::string_view PageDamageName(PageDamageKind kind) {
 std::vector<DamagedPage> DamagePages(const CoreFile& core, PageRange window,
                                      std::span<const std::byte> pages, PageDamageKind kind,
                                      uint64_t count, std::mt19937_64& random) {
-  Damager damager(core, window, pages, random);
+  PageDamager damager(core, window, pages, random);
   // Some kinds need a second page.
   std::vector<uint64_t> chosen = ChoosePages(window, std::max<uint64_t>(count, 2), random);
   if (kind == PageDamageKind::kSwapped && chosen.size() % 2 == 1) chosen.pop_back();

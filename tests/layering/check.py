@@ -3,6 +3,7 @@
 import sys
 
 import documents
+import names
 import style
 import walls
 from tree import Tree
@@ -16,6 +17,7 @@ RULES = {
         style.check_thread_safety_is_stated,
         style.check_unfinished_work,
         style.check_machine_paths,
+        names.check_names_of_sources,
     ],
     "documents": [
         documents.check_links_in_documents,

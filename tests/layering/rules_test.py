@@ -5,6 +5,7 @@ import unittest
 from pathlib import Path
 
 import documents
+import names
 import style
 import walls
 from tree import Tree
@@ -137,6 +138,22 @@ class RulesTest(unittest.TestCase):
         self.assertEqual(self.problems(documents.check_data_size), [])
         self.write("tests/data/more.gguf", "x")
         self.assertEqual(len(self.problems(documents.check_data_size)), 1)
+
+    # Names
+
+    SOURCE = "namespace gguf_shard {\nnamespace {\n\n%s\n\n}  // namespace\n}\n"
+
+    def test_a_private_name_that_two_sources_of_a_module_define_is_named(self):
+        for line in ["constexpr int kLimit = 1;", "struct Row {", "int Count(int from) { return %d; }"]:
+            self.write("core/a.cc", self.SOURCE % line.replace("%d", "1"))
+            self.write("core/b.cc", self.SOURCE % line.replace("%d", "2"))
+            self.assertEqual(len(self.problems(names.check_names_of_sources)), 1, line)
+
+    def test_overloads_one_alias_and_other_modules_may_share_a_name(self):
+        self.write("core/a.cc", self.SOURCE % "int Count(int from) {\n}\nusing Json = A;\nint k(long x) {")
+        self.write("core/b.cc", self.SOURCE % "int Count(char from) {\n}\nusing Json = A;")
+        self.write("forge/a.cc", self.SOURCE % "int k(long x) {")
+        self.assertEqual(self.problems(names.check_names_of_sources), [])
 
 
 if __name__ == "__main__":
