@@ -14,7 +14,6 @@ namespace gguf_shard {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -57,7 +56,7 @@ TEST_F(ForgeCommands, VerifyRepairsFromTheSource) {
   const ProgramResult right =
       RunProgram({"verify", "-q", map(), "--repair", "--source", model(), "--json"});
   EXPECT_EQ(right.exit_code, 0) << right.err;
-  const json report = json::parse(right.out);
+  const nlohmann::json report = nlohmann::json::parse(right.out);
   EXPECT_EQ(report.at("intact"), true);
   EXPECT_EQ(report.at("repair").at("bad_page_count"), 1);
   EXPECT_EQ(report.at("repair").at("repaired").at(0).at("page_count"), 1);
@@ -106,7 +105,7 @@ TEST_F(ForgeCommands, TakesNameLayoutPrefetchAndId) {
       RunProgram({"shard", "-q", model(), "-o", temporary_ / "x", "--name", "mine", "--layout",
                   "row_major", "--prefetch-distance", "3", "--core-id", std::string(32, 'a')});
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  const json map = json::parse(FileText(temporary_ / "x" / "mine.sgmap"));
+  const nlohmann::json map = nlohmann::json::parse(FileText(temporary_ / "x" / "mine.sgmap"));
   EXPECT_EQ(map["core"]["file"], "mine.gguf");
   EXPECT_EQ(map["core"]["id"], std::string(32, 'a'));
   EXPECT_EQ(map["atlas"]["prefetch_distance"], 3);
@@ -116,7 +115,7 @@ TEST_F(ForgeCommands, TakesNameLayoutPrefetchAndId) {
 
 TEST_F(ForgeCommands, ReportsShardingAsJson) {
   const ProgramResult result = RunProgram({"shard", "--json", model()});
-  const json report = json::parse(result.out);
+  const nlohmann::json report = nlohmann::json::parse(result.out);
   EXPECT_EQ(report["core"], core());
   EXPECT_EQ(report["map"], map());
   EXPECT_EQ(report["source_bytes"], fs::file_size(model()));
@@ -133,7 +132,7 @@ TEST_F(ForgeCommands, VerifyNamesTheDamage) {
 
   const ProgramResult fast = RunProgram({"verify", "--fast", "--json", map()});
   EXPECT_EQ(fast.exit_code, 6);
-  const json report = json::parse(fast.out);
+  const nlohmann::json report = nlohmann::json::parse(fast.out);
   EXPECT_EQ(report["intact"], false);
   EXPECT_EQ(report["depth"], "fast");
   EXPECT_EQ(report["bad_page_count"], 1);
@@ -147,7 +146,7 @@ TEST_F(ForgeCommands, VerifyReportsWhatKeepsItFromChecking) {
   fs::resize_file(core(), fs::file_size(core()) - 4096);
   const ProgramResult result = RunProgram({"verify", "--json", map()});
   EXPECT_EQ(result.exit_code, 7);
-  const json report = json::parse(result.out);
+  const nlohmann::json report = nlohmann::json::parse(result.out);
   EXPECT_EQ(report["intact"], false);
   EXPECT_EQ(report["error"]["code"], "truncated");
   EXPECT_EQ(report["error"]["file"], core());

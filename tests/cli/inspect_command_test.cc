@@ -12,7 +12,6 @@
 namespace gguf_shard {
 namespace {
 
-using nlohmann::json;
 using testing::HasSubstr;
 
 class InspectCommand : public testing::Test {
@@ -20,10 +19,10 @@ class InspectCommand : public testing::Test {
   std::string model() const { return InTreeDataDir() / "tale-Q4_K_M.gguf"; }
   std::string directory() const { return temporary_ / "out"; }
   void Shard() { ASSERT_EQ(RunProgram({"shard", "-q", model(), "-o", directory()}).exit_code, 0); }
-  json Inspect(const std::string& path) {
+  nlohmann::json Inspect(const std::string& path) {
     const ProgramResult result = RunProgram({"inspect", "--json", path});
     EXPECT_EQ(result.exit_code, 0) << result.err;
-    return json::parse(result.out);
+    return nlohmann::json::parse(result.out);
   }
 
   TemporaryDirectory temporary_;
@@ -40,7 +39,7 @@ TEST_F(InspectCommand, ShowsAGgufForPeople) {
 }
 
 TEST_F(InspectCommand, ShowsAGgufForPrograms) {
-  const json shown = Inspect(model());
+  const nlohmann::json shown = Inspect(model());
   EXPECT_EQ(shown["kind"], "gguf");
   EXPECT_EQ(shown["files"][0]["name"], "tale-Q4_K_M.gguf");
   EXPECT_EQ(shown["metadata"]["llama.block_count"], 4);
@@ -52,7 +51,7 @@ TEST_F(InspectCommand, ShowsAGgufForPrograms) {
 
 TEST_F(InspectCommand, ShowsTheSameCoreByAnyOfItsNames) {
   Shard();
-  const json by_map = Inspect(directory() + "/core.sgmap");
+  const nlohmann::json by_map = Inspect(directory() + "/core.sgmap");
   EXPECT_EQ(by_map["kind"], "core");
   EXPECT_EQ(by_map["tensors"].size(), 39u);
   EXPECT_EQ(by_map, Inspect(directory()));
@@ -61,7 +60,7 @@ TEST_F(InspectCommand, ShowsTheSameCoreByAnyOfItsNames) {
 
 TEST_F(InspectCommand, AccountsForEveryByteOfOverhead) {
   Shard();
-  const json overhead = Inspect(directory())["overhead"];
+  const nlohmann::json overhead = Inspect(directory())["overhead"];
   EXPECT_EQ(overhead["source_bytes"], std::filesystem::file_size(model()));
   EXPECT_EQ(overhead["core_bytes"], std::filesystem::file_size(directory() + "/core.gguf"));
   const int64_t parts =
@@ -76,7 +75,7 @@ TEST_F(InspectCommand, AccountsForEveryByteOfOverhead) {
 TEST_F(InspectCommand, ShowsACoreWithoutItsMapAsAGgufOfPages) {
   Shard();
   std::filesystem::remove(directory() + "/core.sgmap");
-  const json shown = Inspect(directory() + "/core.gguf");
+  const nlohmann::json shown = Inspect(directory() + "/core.gguf");
   EXPECT_EQ(shown["kind"], "gguf");
   EXPECT_EQ(shown["metadata"]["general.architecture"], "gguf_shard");
   EXPECT_EQ(shown["tensors"][0]["name"], "gguf_shard.source_header");
@@ -84,7 +83,7 @@ TEST_F(InspectCommand, ShowsACoreWithoutItsMapAsAGgufOfPages) {
 
 TEST_F(InspectCommand, ShowsVocabularyOnlyAndSplitModels) {
   GS_REQUIRE_TESTDATA();
-  const json vocabulary = Inspect(TestDataDir() / "vocab" / "llama-spm.gguf");
+  const nlohmann::json vocabulary = Inspect(TestDataDir() / "vocab" / "llama-spm.gguf");
   EXPECT_EQ(vocabulary["tensors"].size(), 0u);
   EXPECT_EQ(vocabulary["metadata"]["tokenizer.ggml.tokens"]["count"], 32000);
   for (const auto& part : std::filesystem::directory_iterator(TestDataDir() / "models" / "split")) {
