@@ -25,20 +25,20 @@ Planned Plan(const SyntheticModel& model, const std::vector<uint32_t>& scheduled
   return {std::move(runs), std::move(schedule), std::move(*plan)};
 }
 
-AtlasOptions PoolOf(uint64_t pages) {
+AtlasOptions PlanPoolOf(uint64_t pages) {
   AtlasOptions options;
   options.pool_bytes = pages * kPageBytes;
   return options;
 }
 
-std::vector<uint32_t> Range(uint32_t first, uint32_t end) {
+std::vector<uint32_t> PlanRange(uint32_t first, uint32_t end) {
   std::vector<uint32_t> values(end - first);
   std::iota(values.begin(), values.end(), first);
   return values;
 }
 
 // 40 matrices of 200 strips of 4 pages: 32000 pages.
-SyntheticModel DenseModel() {
+SyntheticModel PlanDenseModel() {
   SyntheticModel model;
   for (int i = 0; i < 40; ++i) model.AddMatrix("m" + std::to_string(i), 200, 4);
   return model;
@@ -64,7 +64,7 @@ void ExpectPartition(const Planned& planned) {
 }
 
 TEST(ResidencyPlan, SmallestPoolIsAFrameOfTheLongestRunForEveryPin) {
-  SyntheticModel model = DenseModel();
+  SyntheticModel model = PlanDenseModel();
   const uint32_t longest = model.AddMatrix("long", 10, 90);
   const RunTable runs(model.map());
   AtlasOptions options;
@@ -80,9 +80,9 @@ TEST(ResidencyPlan, SmallestPoolIsAFrameOfTheLongestRunForEveryPin) {
 }
 
 TEST(ResidencyPlan, OnePageLessThanTheSmallestPoolIsRefusedWithTheNumber) {
-  const SyntheticModel model = DenseModel();
+  const SyntheticModel model = PlanDenseModel();
   const RunTable runs(model.map());
-  const Schedule schedule = std::move(*Schedule::Create(model.map(), runs, Range(0, 40)));
+  const Schedule schedule = std::move(*Schedule::Create(model.map(), runs, PlanRange(0, 40)));
   AtlasOptions options;
   const uint64_t minimum_bytes = MinimumPoolPages(runs, options) * kPageBytes;
   options.pool_bytes = minimum_bytes - 1;
@@ -95,9 +95,9 @@ TEST(ResidencyPlan, OnePageLessThanTheSmallestPoolIsRefusedWithTheNumber) {
 }
 
 TEST(ResidencyPlan, ModelThatFitsHasOnlyOwnSlotsAndTakesNoMoreThanItNeeds) {
-  SyntheticModel model = DenseModel();
+  SyntheticModel model = PlanDenseModel();
   model.AddTable("table", 100);
-  const Planned planned = Plan(model, Range(0, 40), PoolOf(1 << 20));
+  const Planned planned = Plan(model, PlanRange(0, 40), PlanPoolOf(1 << 20));
   EXPECT_TRUE(planned.plan.everything_fits());
   EXPECT_EQ(planned.plan.pool_pages, model.tensor_pages());
   EXPECT_EQ(planned.plan.streamed_pages, 0u);
@@ -106,7 +106,7 @@ TEST(ResidencyPlan, ModelThatFitsHasOnlyOwnSlotsAndTakesNoMoreThanItNeeds) {
 }
 
 TEST(ResidencyPlan, PoolIsDividedWithoutOverlapAtEverySize) {
-  SyntheticModel model = DenseModel();
+  SyntheticModel model = PlanDenseModel();
   model.AddTable("table", 3000, Zone::kCold);
   model.AddMatrix("experts_up", 30, 16, 16);
   model.AddMatrix("experts_down", 10, 56, 16);
@@ -115,9 +115,9 @@ TEST(ResidencyPlan, PoolIsDividedWithoutOverlapAtEverySize) {
   for (const bool with_experts : {false, true}) {
     for (uint64_t pages = minimum; pages < model.tensor_pages() + 500; pages += 379) {
       for (const uint32_t distance : {0u, 8u}) {
-        AtlasOptions options = PoolOf(pages);
+        AtlasOptions options = PlanPoolOf(pages);
         options.prefetch_distance = distance;
-        const std::vector<uint32_t> scheduled = with_experts ? Range(0, 40) : Range(0, 43);
+        const std::vector<uint32_t> scheduled = with_experts ? PlanRange(0, 40) : PlanRange(0, 43);
         const Planned planned = Plan(model, scheduled, options);
         ExpectPartition(planned);
         // What is streamed is read ahead, but for pools that hold little more than the frames.
@@ -131,8 +131,8 @@ TEST(ResidencyPlan, PoolIsDividedWithoutOverlapAtEverySize) {
 }
 
 TEST(ResidencyPlan, StreamedRunsAreSpreadEvenlyOverTheSchedule) {
-  const SyntheticModel model = DenseModel();
-  const Planned planned = Plan(model, Range(0, 40), PoolOf(16000));
+  const SyntheticModel model = PlanDenseModel();
+  const Planned planned = Plan(model, PlanRange(0, 40), PlanPoolOf(16000));
   const ResidencyPlan& plan = planned.plan;
   const double streamed_share = static_cast<double>(plan.streamed_pages) / 32000;
   EXPECT_NEAR(streamed_share, 0.5, 0.05);
@@ -147,8 +147,8 @@ TEST(ResidencyPlan, StreamedRunsAreSpreadEvenlyOverTheSchedule) {
 }
 
 TEST(ResidencyPlan, StreamedRunsComeInChunksThatOneReadCanTake) {
-  const SyntheticModel model = DenseModel();
-  const Planned planned = Plan(model, Range(0, 40), PoolOf(16000));
+  const SyntheticModel model = PlanDenseModel();
+  const Planned planned = Plan(model, PlanRange(0, 40), PlanPoolOf(16000));
   uint32_t pieces = 0;
   bool streaming = false;
   for (const uint32_t run : planned.schedule.runs()) {
@@ -168,7 +168,7 @@ TEST(ResidencyPlan, HighZoneIsPinnedFirstAndColdLast) {
     cold.push_back(model.AddMatrix("c", 100, 4, 1, Zone::kCold));
   }
   const auto resident_runs = [&](uint64_t pool_pages, const std::vector<uint32_t>& tensors) {
-    const Planned planned = Plan(model, Range(0, 30), PoolOf(pool_pages));
+    const Planned planned = Plan(model, PlanRange(0, 30), PlanPoolOf(pool_pages));
     const auto runs = RunsOfTensors(planned.runs, tensors);
     const auto resident = std::count_if(runs.begin(), runs.end(), [&](uint32_t run) {
       return planned.plan.own_slot[run] != kNoSlot;
@@ -184,18 +184,18 @@ TEST(ResidencyPlan, HighZoneIsPinnedFirstAndColdLast) {
 }
 
 TEST(ResidencyPlan, ShortScheduledRunsArePinnedBeforeLongOnes) {
-  SyntheticModel model = DenseModel();
+  SyntheticModel model = PlanDenseModel();
   const uint32_t bias = model.AddVector("bias", 1, Zone::kNormal);
-  std::vector<uint32_t> scheduled = Range(0, 40);
+  std::vector<uint32_t> scheduled = PlanRange(0, 40);
   scheduled.push_back(bias);
-  const Planned planned = Plan(model, scheduled, PoolOf(3000));
+  const Planned planned = Plan(model, scheduled, PlanPoolOf(3000));
   EXPECT_NE(planned.plan.own_slot[planned.runs.RunsOf(bias).first_run], kNoSlot);
 }
 
 TEST(ResidencyPlan, DenseModelGivesTheRingAboutAHundredthAndTheTableASmallPart) {
-  SyntheticModel model = DenseModel();
+  SyntheticModel model = PlanDenseModel();
   const uint32_t table = model.AddTable("table", 20000, Zone::kCold);
-  const Planned planned = Plan(model, Range(0, 40), PoolOf(16000));
+  const Planned planned = Plan(model, PlanRange(0, 40), PlanPoolOf(16000));
   const ResidencyPlan& plan = planned.plan;
   EXPECT_GE(plan.ring_pages, 2u * 4 * 64);
   EXPECT_LE(plan.ring_pages, 1000u);
@@ -214,7 +214,7 @@ TEST(ResidencyPlan, ExpertsGetAllThatTheDensePartLeaves) {
     experts.push_back(model.AddMatrix("up", 64, 8, 16));
     experts.push_back(model.AddMatrix("down", 5, 40, 16));
   }
-  const Planned planned = Plan(model, dense, PoolOf(40000));
+  const Planned planned = Plan(model, dense, PlanPoolOf(40000));
   const ResidencyPlan& plan = planned.plan;
   EXPECT_EQ(plan.streamed_pages, 0u);
   EXPECT_EQ(plan.ring_pages, 0u);
@@ -231,10 +231,10 @@ TEST(ResidencyPlan, ExpertsGetAllThatTheDensePartLeaves) {
 }
 
 TEST(ResidencyPlan, NoReadAheadMeansNoRing) {
-  const SyntheticModel model = DenseModel();
-  AtlasOptions options = PoolOf(16000);
+  const SyntheticModel model = PlanDenseModel();
+  AtlasOptions options = PlanPoolOf(16000);
   options.prefetch_distance = 0;
-  EXPECT_EQ(Plan(model, Range(0, 40), options).plan.ring_pages, 0u);
+  EXPECT_EQ(Plan(model, PlanRange(0, 40), options).plan.ring_pages, 0u);
 }
 
 }  // namespace

@@ -110,7 +110,7 @@ TEST_F(ForgeCommands, TakesNameLayoutPrefetchAndId) {
   EXPECT_EQ(map["core"]["id"], std::string(32, 'a'));
   EXPECT_EQ(map["atlas"]["prefetch_distance"], 3);
   EXPECT_EQ(map["atlas"]["memory_layout"], "row_major");
-  for (const json& shard : map["shards"]) EXPECT_EQ(shard["layout"], "row_major");
+  for (const nlohmann::json& shard : map["shards"]) EXPECT_EQ(shard["layout"], "row_major");
 }
 
 TEST_F(ForgeCommands, ReportsShardingAsJson) {

@@ -16,7 +16,7 @@ struct Outcome {
   std::string err;
 };
 
-Outcome RunProgram(std::vector<std::string> arguments) {
+Outcome RunTokenize(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "gguf-shard");
   std::vector<const char*> argv;
   for (const std::string& argument : arguments) argv.push_back(argument.c_str());
@@ -29,7 +29,7 @@ Outcome RunProgram(std::vector<std::string> arguments) {
 }
 
 TEST(TokenizeCommand, PrintsOneLineOfIdsForEachText) {
-  const Outcome outcome = RunProgram(
+  const Outcome outcome = RunTokenize(
       {"tokenize", InTreeModel(), "-p", "Once upon a time", "-p", "", "-p", "The old dog"});
   EXPECT_EQ(outcome.out, "1 405 428 261 379\n1\n1 295 670 787\n");
   EXPECT_EQ(outcome.code, ExitCode::kSuccess);
@@ -40,30 +40,30 @@ TEST(TokenizeCommand, TakesAFileAsOneText) {
   const auto path = directory / "prompt.txt";
   ASSERT_TRUE(WriteWholeFile(path, "Once upon\na time", Overwrite::kRefuse));
   const Outcome outcome =
-      RunProgram({"tokenize", InTreeModel(), "--no-bos", "--file", path.string()});
+      RunTokenize({"tokenize", InTreeModel(), "--no-bos", "--file", path.string()});
   EXPECT_EQ(outcome.out, "405 428 13 957 379\n");
 }
 
 TEST(TokenizeCommand, LeavesOutBosAndSpecialTokensWhenTold) {
-  EXPECT_EQ(RunProgram({"tokenize", InTreeModel(), "-p", "</s>"}).out, "1 2\n");
-  EXPECT_EQ(RunProgram({"tokenize", InTreeModel(), "--no-bos", "-p", "</s>"}).out, "2\n");
+  EXPECT_EQ(RunTokenize({"tokenize", InTreeModel(), "-p", "</s>"}).out, "1 2\n");
+  EXPECT_EQ(RunTokenize({"tokenize", InTreeModel(), "--no-bos", "-p", "</s>"}).out, "2\n");
   const std::string plain =
-      RunProgram({"tokenize", InTreeModel(), "--no-special", "-p", "</s>"}).out;
+      RunTokenize({"tokenize", InTreeModel(), "--no-special", "-p", "</s>"}).out;
   EXPECT_EQ(plain.substr(0, 2), "1 ");
   EXPECT_GT(plain.size(), 6U);  // several ordinary tokens
 }
 
 TEST(TokenizeCommand, TakesABracketedTextAsItIs) {
-  EXPECT_EQ(RunProgram({"tokenize", InTreeModel(), "-p", "[a,b]"}).out,
+  EXPECT_EQ(RunTokenize({"tokenize", InTreeModel(), "-p", "[a,b]"}).out,
             "1 955 94 957 978 976 96\n");
 }
 
 TEST(TokenizeCommand, ReadsTheModelThatACoreKeeps) {
   const TemporaryDirectory directory;
   const std::string core = (directory / "core").string();
-  ASSERT_EQ(RunProgram({"shard", InTreeModel(), "-o", core, "-q"}).code, ExitCode::kSuccess);
+  ASSERT_EQ(RunTokenize({"shard", InTreeModel(), "-o", core, "-q"}).code, ExitCode::kSuccess);
   for (const char* name : {"", "/core.sgmap", "/core.gguf"}) {
-    EXPECT_EQ(RunProgram({"tokenize", core + name, "-p", "Once upon a time"}).out,
+    EXPECT_EQ(RunTokenize({"tokenize", core + name, "-p", "Once upon a time"}).out,
               "1 405 428 261 379\n");
   }
 }
@@ -71,21 +71,21 @@ TEST(TokenizeCommand, ReadsTheModelThatACoreKeeps) {
 TEST(TokenizeCommand, ReadsVocabularyOnlyFiles) {
   GS_REQUIRE_TESTDATA();
   const std::string vocab = (TestDataDir() / "vocab" / "llama-bpe.gguf").string();
-  EXPECT_EQ(RunProgram({"tokenize", vocab, "-p", "Hello world<|eot_id|>"}).out,
+  EXPECT_EQ(RunTokenize({"tokenize", vocab, "-p", "Hello world<|eot_id|>"}).out,
             "128000 9906 1917 128009\n");
 }
 
 TEST(TokenizeCommand, NeedsATextOrAFile) {
-  EXPECT_EQ(RunProgram({"tokenize", InTreeModel()}).code, ExitCode::kUsage);
+  EXPECT_EQ(RunTokenize({"tokenize", InTreeModel()}).code, ExitCode::kUsage);
 }
 
 TEST(TokenizeCommand, SaysWhatItCanNotRead) {
-  EXPECT_EQ(RunProgram({"tokenize", "/no/such/model.gguf", "-p", "a"}).code, ExitCode::kNotFound);
-  EXPECT_EQ(RunProgram({"tokenize", InTreeModel(), "--file", "/no/such/text"}).code,
+  EXPECT_EQ(RunTokenize({"tokenize", "/no/such/model.gguf", "-p", "a"}).code, ExitCode::kNotFound);
+  EXPECT_EQ(RunTokenize({"tokenize", InTreeModel(), "--file", "/no/such/text"}).code,
             ExitCode::kNotFound);
   GS_REQUIRE_TESTDATA();
   const std::string bert = (TestDataDir() / "vocab" / "bert-bge.gguf").string();
-  const Outcome outcome = RunProgram({"tokenize", bert, "-p", "a"});
+  const Outcome outcome = RunTokenize({"tokenize", bert, "-p", "a"});
   EXPECT_EQ(outcome.code, ExitCode::kUnsupported);
   EXPECT_NE(outcome.err.find("bert"), std::string::npos);
 }
