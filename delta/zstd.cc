@@ -19,7 +19,7 @@ struct FreeContext {
 
 // The window of a frame must reach back over the whole reference.
 constexpr int kMaxWindowLog = 31;
-constexpr size_t kMaxKeptBytes = size_t{8} << 20;
+constexpr size_t kMaxKeptFrameBytes = size_t{8} << 20;
 int WindowLog(size_t bytes) {
   return std::clamp(static_cast<int>(std::bit_width(bytes + 1)), 10, kMaxWindowLog);
 }
@@ -45,7 +45,7 @@ std::vector<std::byte> ZstdCompress(std::span<const std::byte> bytes, int level,
   thread_local std::vector<std::byte> kept;
   std::vector<std::byte> large;
   const size_t bound = ZSTD_compressBound(bytes.size());
-  std::vector<std::byte>& buffer = bound <= kMaxKeptBytes ? kept : large;
+  std::vector<std::byte>& buffer = bound <= kMaxKeptFrameBytes ? kept : large;
   if (buffer.size() < bound) buffer.resize(bound);
   const size_t size =
       ZSTD_compress2(context.get(), buffer.data(), bound, bytes.data(), bytes.size());
