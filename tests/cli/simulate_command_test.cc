@@ -134,7 +134,7 @@ TEST_F(SimulateCommandTest, DrawingsAreWellFormedAndHoldEveryPoint) {
   const std::string page = ReadText(html);
   EXPECT_EQ(MarkupFault(page), "");
   EXPECT_NE(page.find(drawing), std::string::npos);
-  EXPECT_NE(page.find("a&lt;script>&amp;b.trace"), std::string::npos);
+  EXPECT_NE(page.find("a&lt;script&gt;&amp;b.trace"), std::string::npos);
   EXPECT_EQ(page.find("<script"), std::string::npos);
 }
 
