@@ -41,3 +41,5 @@ foreach(source IN LISTS gs_kernel_cpu_sources)
   endif()
   set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${flags}")
 endforeach()
+# A test links another one before the library (tests/kernels/tests.cmake): it stays an object of its own.
+set_source_files_properties(${PROJECT_SOURCE_DIR}/kernels/isa.cc PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
