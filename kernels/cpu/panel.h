@@ -50,7 +50,7 @@ class Panel {
     for (uint32_t v = 0; v < vectors; ++v) {
       BlockPlanes<0> planes;
       planes.tile_rows = task.tile_rows;
-      planes.second_row = 0;
+      planes.second_words = planes.second_shorts = 0;
       planes.words = page + first_rows[v] * 4 +
                      size_t{first_block} * task.words_per_block * planes.word_stride();
       planes.shorts = page + task.short_planes_offset +

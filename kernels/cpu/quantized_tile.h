@@ -33,19 +33,23 @@ struct QuantizedTile {
                              F32 (&sums)[kTokens]) {
     Consumer<Simd, kTokens> consumer;
     for (uint32_t t = 0; t < kTokens; ++t) consumer.sums[t] = sums[t];
-    Blocks<Simd>(task, page_index, PlanesAt(task, page, first_row, 0), x, consumer);
+    Blocks<Simd>(task, page_index, PlanesAt(task, page, first_row), x, consumer);
     for (uint32_t t = 0; t < kTokens; ++t) sums[t] = consumer.sums[t];
   }
 
+  // Of another page too, when `second_page` is one: of the next strip's.
   template <uint32_t kTokens>
   static GS_INLINE void PagePair(const MatMulTask& task, uint64_t page_index, const std::byte* page,
-                                 uint32_t first_row, uint32_t second_row,
-                                 const std::byte* const (&x)[kTokens], F32 (&first_sums)[kTokens],
-                                 F32 (&second_sums)[kTokens]) {
+                                 uint32_t first_row, const std::byte* second_page,
+                                 uint32_t second_row, const std::byte* const (&x)[kTokens],
+                                 F32 (&first_sums)[kTokens], F32 (&second_sums)[kTokens]) {
     Consumer<PairSimd<Simd>, kTokens> consumer;
     for (uint32_t t = 0; t < kTokens; ++t) consumer.sums[t] = {first_sums[t], second_sums[t]};
-    Blocks<PairSimd<Simd>>(task, page_index,
-                           PlanesAt(task, page, first_row, second_row - first_row), x, consumer);
+    Planes planes = PlanesAt(task, page, first_row);
+    const Planes second = PlanesAt(task, second_page, second_row);
+    planes.second_words = static_cast<size_t>(second.words - planes.words);
+    planes.second_shorts = static_cast<size_t>(second.shorts - planes.shorts);
+    Blocks<PairSimd<Simd>>(task, page_index, planes, x, consumer);
     for (uint32_t t = 0; t < kTokens; ++t) {
       first_sums[t] = consumer.sums[t].a;
       second_sums[t] = consumer.sums[t].b;
@@ -94,12 +98,12 @@ struct QuantizedTile {
   };
 
   static GS_INLINE Planes PlanesAt(const MatMulTask& task, const std::byte* page,
-                                   uint32_t first_row, uint32_t second_row) {
+                                   uint32_t first_row) {
     Planes planes;
     planes.words = page + first_row * 4;
     planes.shorts = page + task.short_planes_offset + first_row * task.short_bytes;
     planes.tile_rows = task.tile_rows;
-    planes.second_row = second_row;
+    planes.second_words = planes.second_shorts = 0;
     return planes;
   }
 

@@ -23,7 +23,9 @@ struct BlockPlanes {
   const std::byte* words;   // word 0 of the first row
   const std::byte* shorts;  // short field of the first row
   uint32_t tile_rows;
-  uint32_t second_row;  // from the first row to the first row of the pair's other vector
+  // From there to the pair's other vector, in bytes: further rows of the page, or another strip's.
+  size_t second_words;
+  size_t second_shorts;
 
   GS_INLINE size_t word_stride() const { return (kTileRows != 0 ? kTileRows : tile_rows) * 4; }
 };

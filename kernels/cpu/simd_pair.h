@@ -35,12 +35,12 @@ struct PairSimd {
     typename Half::I32 a, b;
   };
 
-  // Where the other vector's rows lie; short fields have kShortBytes.
-  template <uint32_t kShortBytes = 0, class Planes>
+  // The planes of the other vector.
+  template <class Planes>
   static GS_INLINE Planes Second(const Planes& planes) {
     Planes second = planes;
-    second.words += planes.second_row * 4;
-    second.shorts += planes.second_row * kShortBytes;
+    second.words += planes.second_words;
+    second.shorts += planes.second_shorts;
     return second;
   }
   template <class Planes>
@@ -53,11 +53,11 @@ struct PairSimd {
   }
   template <class Planes>
   static GS_INLINE F32 LoadShortF16(const Planes& planes) {
-    return {Half::LoadShortF16(planes), Half::LoadShortF16(Second<2>(planes))};
+    return {Half::LoadShortF16(planes), Half::LoadShortF16(Second(planes))};
   }
   template <class Planes>
   static GS_INLINE F32 LoadShortPowerOfTwo(const Planes& planes) {
-    return {Half::LoadShortPowerOfTwo(planes), Half::LoadShortPowerOfTwo(Second<1>(planes))};
+    return {Half::LoadShortPowerOfTwo(planes), Half::LoadShortPowerOfTwo(Second(planes))};
   }
   static GS_INLINE F32 F16ToF32(U32 bits) {
     return {Half::F16ToF32(bits.a), Half::F16ToF32(bits.b)};

@@ -48,7 +48,7 @@ GS_INLINE const std::byte* PadPage(const std::byte* page, std::byte* padded) {
 
 // `Tile` multiplies: Tile::Page(task, page_index, page, first_row, x, sums) adds the products of
 // one page, for kLanes rows from first_row on, to sums[kTokens]. Where Simd has kPairs,
-// Tile::PagePair does two vectors at once.
+// Tile::PagePair does two vectors at once: of one page, or of two strips of low tiles.
 template <class Simd, class Tile>
 struct StripWalk {
   using F32 = typename Simd::F32;
@@ -78,43 +78,82 @@ struct StripWalk {
   // Returns kTokens.
   template <uint32_t kTokens>
   static size_t Strips(const MatMulTask& task, size_t first_token) {
-    for (uint64_t strip = 0; strip < task.strip_count; ++strip) {
-      const uint64_t first_row = strip * task.tile_rows;
-      if (first_row >= task.row_count) break;
-      const std::byte* pages = task.pages + strip * task.pages_per_strip * kTaskPageBytes;
-      Strip<kTokens>(task, pages, first_row, first_token);
+    Walk<kTokens> walk(task, first_token);
+    const uint64_t strips =
+        Smaller(task.strip_count, (task.row_count + task.tile_rows - 1) / task.tile_rows);
+    uint64_t strip = 0;
+    if (Tile::kPairs && task.tile_rows <= kLanes && !walk.leaves_page) {
+      for (; strip + 2 <= strips; strip += 2) StripPair(walk, strip);
     }
+    for (; strip < strips; ++strip) Strip(walk, strip);
     return kTokens;
   }
 
+  static GS_INLINE uint64_t Smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
   template <uint32_t kTokens>
-  static void Strip(const MatMulTask& task, const std::byte* pages, uint64_t first_row,
-                    size_t first_token) {
+  struct Walk {
+    const MatMulTask& task;
+    size_t first_token;
+    bool leaves_page;
     const std::byte* x[kTokens];
-    for (uint32_t t = 0; t < kTokens; ++t) {
-      x[t] = task.x + task.tokens[first_token + t] * task.x_token_bytes;
-    }
-    const uint64_t rows_left = task.row_count - first_row;
-    const auto rows =
-        static_cast<uint32_t>(rows_left < task.tile_rows ? rows_left : task.tile_rows);
-    const uint32_t vectors = (rows + kLanes - 1) / kLanes;
     F32 sums[kMaxVectors][kTokens];
-    for (uint32_t v = 0; v < vectors; ++v) {
-      for (uint32_t t = 0; t < kTokens; ++t) sums[v][t] = Simd::ZeroF32();
-    }
-    const bool leaves_page = VectorsLeavePage<kLanes>(task);
     alignas(64) std::byte padded[kTaskPageBytes + 64];
-    for (uint64_t page_index = 0; page_index < task.pages_per_strip; ++page_index) {
-      const std::byte* page = pages + page_index * kTaskPageBytes;
-      if (leaves_page) page = PadPage(page, padded);
-      Page(task, page_index, page, vectors, x, sums);
-    }
-    float* y = task.y + first_token * task.y_stride + first_row;
-    for (uint32_t v = 0; v < vectors; ++v) {
-      const uint32_t row = VectorFirstRow<kLanes>(task, v);
+
+    Walk(const MatMulTask& of_task, size_t token)
+        : task(of_task), first_token(token), leaves_page(VectorsLeavePage<kLanes>(of_task)) {
       for (uint32_t t = 0; t < kTokens; ++t) {
-        Store(y + t * task.y_stride + row, sums[v][t], rows - row);
+        x[t] = task.x + task.tokens[first_token + t] * task.x_token_bytes;
       }
+    }
+    uint32_t RowsOf(uint64_t strip) const {
+      return static_cast<uint32_t>(
+          Smaller(task.row_count - strip * task.tile_rows, task.tile_rows));
+    }
+    const std::byte* PageOf(uint64_t strip, uint64_t page_index) const {
+      return task.pages + (strip * task.pages_per_strip + page_index) * kTaskPageBytes;
+    }
+    void ClearSums(uint32_t vectors) {
+      for (uint32_t v = 0; v < vectors; ++v) {
+        for (uint32_t t = 0; t < kTokens; ++t) sums[v][t] = Simd::ZeroF32();
+      }
+    }
+    // Of vector number `vector`, to rows of a strip from `row` on.
+    void StoreSums(uint32_t vector, uint64_t strip, uint32_t row) const {
+      float* y = task.y + first_token * task.y_stride + strip * task.tile_rows + row;
+      for (uint32_t t = 0; t < kTokens; ++t) {
+        Store(y + t * task.y_stride, sums[vector][t], RowsOf(strip) - row);
+      }
+    }
+  };
+
+  template <uint32_t kTokens>
+  static void Strip(Walk<kTokens>& walk, uint64_t strip) {
+    const MatMulTask& task = walk.task;
+    const uint32_t vectors = (walk.RowsOf(strip) + kLanes - 1) / kLanes;
+    walk.ClearSums(vectors);
+    for (uint64_t page_index = 0; page_index < task.pages_per_strip; ++page_index) {
+      const std::byte* page = walk.PageOf(strip, page_index);
+      if (walk.leaves_page) page = PadPage(page, walk.padded);
+      Page(task, page_index, page, vectors, walk.x, walk.sums);
+    }
+    for (uint32_t v = 0; v < vectors; ++v) {
+      walk.StoreSums(v, strip, VectorFirstRow<kLanes>(task, v));
+    }
+  }
+
+  // Two strips of one vector each.
+  template <uint32_t kTokens>
+  static void StripPair(Walk<kTokens>& walk, uint64_t strip) {
+    if constexpr (Tile::kPairs) {
+      const MatMulTask& task = walk.task;
+      walk.ClearSums(2);
+      for (uint64_t page_index = 0; page_index < task.pages_per_strip; ++page_index) {
+        Tile::PagePair(task, page_index, walk.PageOf(strip, page_index), 0,
+                       walk.PageOf(strip + 1, page_index), 0, walk.x, walk.sums[0], walk.sums[1]);
+      }
+      walk.StoreSums(0, strip, 0);
+      walk.StoreSums(1, strip + 1, 0);
     }
   }
 
@@ -125,7 +164,7 @@ struct StripWalk {
     uint32_t v = 0;
     if constexpr (Tile::kPairs) {
       for (; v + 2 <= vectors; v += 2) {
-        Tile::PagePair(task, page_index, page, VectorFirstRow<kLanes>(task, v),
+        Tile::PagePair(task, page_index, page, VectorFirstRow<kLanes>(task, v), page,
                        VectorFirstRow<kLanes>(task, v + 1), x, sums[v], sums[v + 1]);
       }
     }
