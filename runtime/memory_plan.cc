@@ -16,6 +16,10 @@ namespace {
 
 // What a thread touches of its stack and of the allocator.
 constexpr uint64_t kThreadBytes = 128 * 1024;
+// What it only touches of its stack.
+constexpr uint64_t kWarmerBytes = 32 * 1024;
+// By so much the same process is larger one time than another.
+constexpr uint64_t kVariationBytes = 512 * 1024;
 // Run tables, page tables and schedules of the atlas, per page of the core.
 constexpr uint64_t kTableBytesPerPage = 8;
 // The sampler's candidates, per vocabulary entry.
@@ -110,7 +114,7 @@ class Planner {
     GS_ASSIGN(uint64_t smallest, NeededBytes(SmallestBatch(), SmallestContext()));
     smallest = std::max(smallest, process_.peak_resident_bytes + kMebibyte);
     if (limit_bytes_ >= smallest) return {};
-    const uint64_t mebibytes = DivCeil(smallest, kMebibyte);
+    const uint64_t mebibytes = DivCeil(smallest + kVariationBytes, kMebibyte);
     const char* subject =
         options_.memory_budget_bytes ? "the memory budget" : "what memory this machine can spare";
     return Fail(Error(ErrorCode::kBudgetTooSmall,
@@ -185,8 +189,8 @@ uint32_t WorkerCountOf(const EngineOptions& options) {
 
 uint64_t ComingBytes(const Model& model, const EngineOptions& options) {
   const uint64_t pages = model.weight_bytes() / kPageBytes;
-  return (WorkerCountOf(options) + kIoThreads + PoolWarmer::kMaxThreads) * kThreadBytes +
-         pages * kTableBytesPerPage +
+  return (WorkerCountOf(options) + kIoThreads) * kThreadBytes +
+         PoolWarmer::kMaxThreads * kWarmerBytes + pages * kTableBytesPerPage +
          uint64_t{model.weights().vocab_size()} * kSamplerBytesPerToken + kSlackBytes +
          options.other_bytes;
 }

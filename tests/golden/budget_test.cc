@@ -102,7 +102,7 @@ TEST_F(BudgetTest, ContextAndBatchShrinkToFitUnlessTheyAreGiven) {
   EXPECT_EQ(roomy->shape.context_length, 512u);  // the model's
   EXPECT_EQ(roomy->shape.batch_tokens, 512u);
   EXPECT_EQ(roomy->pool_bytes, (*model)->weight_bytes());
-  options.memory_budget_bytes = 24 << 20;
+  options.memory_budget_bytes = 25 << 20;
   const auto tight = PlanMemory(**model, options, process, uint64_t{8} << 30, 1 << 20);
   ASSERT_TRUE(tight) << tight.error().ToString();
   EXPECT_LT(tight->shape.batch_tokens, 512u);
