@@ -97,7 +97,7 @@ void PlaceRingAndFrames(const RunTable& runs, const Schedule& schedule, uint64_t
   plan.ring_first_slot = plan.own_pages;
   if (with_ring) {
     plan.ring_pages = plan.pool_pages - plan.own_pages - frames_pages;
-    const uint32_t reads = 2 * std::max<uint32_t>(1, options.io_threads);
+    const uint32_t reads = std::max<uint32_t>(1, options.io_threads);
     plan.read_pages = std::min(plan.ring_pages / reads, kMaxRingReadPages);
   }
   for (FrameClass& frame_class : division.classes) {
