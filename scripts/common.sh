@@ -30,13 +30,13 @@ quietly() {
 }
 
 # configure PRESET: once; afterwards ninja itself runs cmake again when a CMake file changed.
-# In release several sources are compiled at once: for a whole build that takes about half the time.
+# Several sources are compiled at once: for a whole build that takes about half the time.
 configure() {
   local folder=build/$1
   if [[ ! -f $folder/build.ninja ]]; then
     local log=$folder-configure.log
     local unity=OFF
-    [[ $1 != release ]] || unity=ON
+    [[ $1 != release && $1 != asan ]] || unity=ON
     mkdir -p build
     cmake --preset "$1" -DGS_UNITY="$unity" >"$log" 2>&1 || {
       cat "$log" >&2
