@@ -9,11 +9,10 @@
 
 #include "core/bytes.h"
 #include "core/check.h"
+#include "core/huge_pages.h"
 
 namespace gguf_shard {
 namespace {
-
-constexpr uint64_t kHugePageBytes = uint64_t{2} << 20;
 
 Error PoolError(uint64_t bytes, int error_number) {
   return Error(ErrorCode::kOutOfMemory, fmt::format("cannot allocate the page pool of {} bytes: {}",
@@ -42,7 +41,7 @@ Result<PagePool> PagePool::Allocate(uint64_t page_count) {
   const uint64_t bytes = page_count * kPageBytes;
   std::byte* memory = MapAligned(bytes);
   if (memory == nullptr) return Fail(PoolError(bytes, errno));
-  madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: without it the pool works, only slower
+  AskForHugePages(memory, bytes);
   return PagePool(memory, page_count);
 }
 

@@ -6,12 +6,13 @@
 #include <system_error>
 
 #include "core/bytes.h"
+#include "core/huge_pages.h"
 
 namespace gguf_shard {
 namespace {
 
 // A huge page: what the system gives at once.
-constexpr uint64_t kStepSlots = (uint64_t{2} << 20) / kPageBytes;
+constexpr uint64_t kStepSlots = kHugePageBytes / kPageBytes;
 
 }  // namespace
 

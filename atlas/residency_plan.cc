@@ -10,10 +10,11 @@
 namespace gguf_shard {
 namespace {
 
-// The ring keeps `io_threads` reads of at least this length in flight and as much again ready; it
-// takes a hundredth of the scheduled bytes when that is more, and then at most max_ring_bytes: what
-// the ring has, the resident share lacks, and a ring that the processor's cache holds is filled
-// faster (measured in a virtual machine: 4 MiB 94%, 8 MiB 90%, 16 MiB 80% of the plain read).
+// The ring has room for `io_threads` reads of at least this length in flight and as much again
+// ready; reads are as long as that many of them allow, up to kMaxRingReadPages. It takes a
+// hundredth of the scheduled bytes when that is more, and then at most max_ring_bytes: what the
+// ring has, the resident share lacks, and a ring that the processor's cache holds is filled faster
+// (measured in a virtual machine: 4 MiB 94%, 8 MiB 90%, 16 MiB 80% of the plain read).
 constexpr uint64_t kMinReadPages = 64;  // 256 KiB
 // Embedding rows: words repeat, but each row is small.
 constexpr uint64_t kGatherCacheShare = 64;

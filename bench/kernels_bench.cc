@@ -24,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "core/huge_pages.h"
 #include "kernels/vector_ops.h"
 #include "tests/kernels/test_matrix.h"
 
@@ -46,7 +47,7 @@ std::byte* Region() {
     void* memory =
         mmap(nullptr, LargeBytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) std::abort();
-    madvise(memory, LargeBytes(), MADV_HUGEPAGE);
+    AskForHugePages(memory, LargeBytes());
     return static_cast<std::byte*>(memory);
   }();
   return region;

@@ -1,19 +1,16 @@
 #include "forge/buffer_pool.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <utility>
 
 #include "core/bytes.h"
 #include "core/check.h"
+#include "core/huge_pages.h"
 #include "core/page.h"
 
 namespace gguf_shard {
 namespace {
-
-constexpr uint64_t kHugePageBytes = uint64_t{2} << 20;
 
 // Direct reads and writes of memory in 4 KB pages are cut up by the kernel into a segment for each,
 // and reach half of what the disk gives into huge pages (measured). For small buffers that would be
@@ -24,8 +21,7 @@ uint64_t AlignmentOf(uint64_t bytes) {
 
 std::byte* Allocate(uint64_t bytes) {
   auto* memory = static_cast<std::byte*>(std::aligned_alloc(AlignmentOf(bytes), bytes));
-  // A wish: without it the buffer works, only slower.
-  if (memory != nullptr && bytes >= kHugePageBytes) madvise(memory, bytes, MADV_HUGEPAGE);
+  if (memory != nullptr && bytes >= kHugePageBytes) AskForHugePages(memory, bytes);
   return memory;
 }
 

@@ -8,10 +8,10 @@
 #include <sstream>
 #include <string>
 
+#include "core/huge_pages.h"
+
 namespace gguf_shard {
 namespace {
-
-constexpr uint64_t kHugePageBytes = uint64_t{2} << 20;
 
 bool HugePagesAreGivenOnRequest() {
   std::ifstream file("/sys/kernel/mm/transparent_hugepage/enabled");
