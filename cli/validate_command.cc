@@ -161,7 +161,7 @@ void AddValidateCommand(CLI::App& app, CommandLine& line) {
       ->type_name("PATCH.sgdelta");
   command
       ->add_option("--device", arguments->device,
-                   "What to compare the CPU with: auto, cpu (nothing), vulkan, vulkan:N")
+                   "Compared with the CPU, and gets faults too: auto, cpu (none), vulkan, vulkan:N")
       ->capture_default_str()
       ->type_name("DEVICE");
   CLI::Option* quick =

@@ -7,6 +7,7 @@
 
 #include "core/bytes.h"
 #include "core/check.h"
+#include "gpu/device_faults.h"
 #include "gpu/vulkan_error.h"
 #include "gpu/vulkan_handles.h"
 
@@ -79,8 +80,11 @@ Result<VkDeviceMemory> AllocateMemory(const DeviceHandles& device, uint64_t byte
   info.allocationSize = bytes;
   info.memoryTypeIndex = type;
   VkDeviceMemory memory = VK_NULL_HANDLE;
-  GS_TRY(CheckVulkan(device.vk.vkAllocateMemory(device.device, &info, nullptr, &memory),
-                     fmt::format("allocating {} bytes of device memory", bytes)));
+  DeviceFaults* const faults = CurrentDeviceFaults();
+  const VkResult result = faults != nullptr && faults->NextAllocationFails()
+                              ? VK_ERROR_OUT_OF_DEVICE_MEMORY
+                              : device.vk.vkAllocateMemory(device.device, &info, nullptr, &memory);
+  GS_TRY(CheckVulkan(result, fmt::format("allocating {} bytes of device memory", bytes)));
   return memory;
 }
 

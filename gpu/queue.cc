@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "gpu/device_faults.h"
 #include "gpu/vulkan_error.h"
 #include "gpu/vulkan_handles.h"
 
@@ -90,6 +91,8 @@ struct Semaphores {
 };
 
 VkResult SubmitBuffer(const QueueHandles& queue, VkCommandBuffer buffer, const Semaphores& s) {
+  DeviceFaults* const faults = CurrentDeviceFaults();
+  if (faults != nullptr && faults->NextSubmissionFails()) return VK_ERROR_DEVICE_LOST;
   VkTimelineSemaphoreSubmitInfo values{};
   values.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO;
   values.waitSemaphoreValueCount = static_cast<uint32_t>(s.wait.size());
@@ -241,9 +244,11 @@ Result<void> Queue::Wait(uint64_t value) const {
   info.pSemaphores = &handles_->timeline;
   info.pValues = &value;
   const DeviceHandles& device = *handles_->device;
-  return CheckVulkan(
-      device.vk.vkWaitSemaphores(device.device, &info, std::numeric_limits<uint64_t>::max()),
-      "waiting for the device");
+  VkResult result =
+      device.vk.vkWaitSemaphores(device.device, &info, std::numeric_limits<uint64_t>::max());
+  const DeviceFaults* const faults = CurrentDeviceFaults();
+  if (faults != nullptr && faults->device_is_lost()) result = VK_ERROR_DEVICE_LOST;
+  return CheckVulkan(result, "waiting for the device");
 }
 
 bool Queue::HasPassed(uint64_t value) const {

@@ -64,6 +64,8 @@ class DevicePlanner {
     plan_.atlas.prefetch_distance =
         options_.prefetch_distance.value_or(model_.map().atlas.prefetch_distance);
     plan_.atlas.io_threads = kDeviceIoThreads;
+    plan_.atlas.transfer = options_.transfer;
+    plan_.atlas.slot_hook = options_.slot_hook;
     plan_.atlas.runs_per_wave = LeastRunsPerWave();
     least_atlas_bytes_ = VulkanAtlas::MinimumMemoryBytes(model_.map(), device_, plan_.atlas);
     if (options_.pool_bytes) {

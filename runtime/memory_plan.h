@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "atlas/atlas.h"
+#include "atlas/vulkan_atlas.h"
 #include "core/error.h"
 #include "kernels/vector_ops.h"
 #include "runtime/device_request.h"
@@ -36,6 +37,10 @@ struct EngineOptions {
   DeviceRequest device;              // the CPU unless asked for
   // Layers that the host computes, the first ones: the engine's, once a device has the others.
   std::optional<uint32_t> host_layers;
+  // How pages get into a device's memory, and who sees them there before their check: for tests
+  // and `validate`.
+  TransferMethod transfer = TransferMethod::kAuto;
+  SlotHook* slot_hook = nullptr;
 };
 
 inline constexpr uint32_t kDefaultContext = 4096;

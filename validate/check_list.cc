@@ -9,6 +9,7 @@ std::vector<Check> AllChecks() {
   AddLogitsChecks(checks);
   AddPageChaosChecks(checks);
   AddRunChaosChecks(checks);
+  AddDeviceChaosChecks(checks);
   AddFileChaosChecks(checks);
   AddDiskChaosChecks(checks);
   AddRepairChecks(checks);

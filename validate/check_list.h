@@ -15,6 +15,7 @@ void AddPatchChecks(std::vector<Check>& checks);
 void AddLogitsChecks(std::vector<Check>& checks);
 void AddPageChaosChecks(std::vector<Check>& checks);
 void AddRunChaosChecks(std::vector<Check>& checks);
+void AddDeviceChaosChecks(std::vector<Check>& checks);
 void AddFileChaosChecks(std::vector<Check>& checks);
 void AddDiskChaosChecks(std::vector<Check>& checks);
 void AddRepairChecks(std::vector<Check>& checks);

@@ -34,6 +34,20 @@ Result<fs::path> MakeScratch(const fs::path& parent) {
   return Fail(Error(ErrorCode::kIo, "cannot make a scratch folder").File(name));
 }
 
+Result<uint32_t> FindDevice(const DeviceRequest& request) {
+  if (request.choice == DeviceChoice::kCpu) {
+    return Fail(ErrorCode::kUnsupported, "--device names no Vulkan device");
+  }
+  const auto index = ChooseDevice(request);
+  if (!index) {
+    return Fail(ErrorCode::kUnsupported,
+                "there is no Vulkan device here: " + index.error().ToString());
+  }
+  if (*index) return **index;
+  return Fail(ErrorCode::kUnsupported,
+              "there is no graphics processor here (--device vulkan insists)");
+}
+
 }  // namespace
 
 ValidationContext::ValidationContext(const ValidationOptions& options, Progress& progress)
@@ -105,6 +119,28 @@ Result<const std::vector<float>*> ValidationContext::reference_logits() {
     GS_ASSIGN(reference_logits_, ProbeLogits(options_.map_path, ProbeOptions(), tokens));
   }
   return &*reference_logits_;
+}
+
+Result<const DeviceReference*> ValidationContext::device_reference() {
+  if (device_reference_) return &*device_reference_;
+  GS_ASSIGN(const uint32_t index, FindDevice(options_.device));
+  GS_ASSIGN(const auto tokens, PromptTokens());
+  DeviceReference device;
+  device.index = index;
+  device.options = ProbeOptions();
+  device.options.device = options_.device;
+  EngineOptions options = device.options;
+  for (const auto method :
+       {TransferMethod::kDirect, TransferMethod::kImported, TransferMethod::kUpload}) {
+    options.transfer = method;
+    if (!ProbeLogits(options_.map_path, options, {TokenId{0}})) continue;
+    device.methods.push_back(method);
+    device.text +=
+        fmt::format("{}{}", device.text.empty() ? "by " : ", ", TransferMethodName(method));
+  }
+  GS_ASSIGN(device.logits, ProbeLogits(options_.map_path, device.options, tokens));
+  device_reference_ = std::move(device);
+  return &*device_reference_;
 }
 
 const PageReaders& ValidationContext::readers() {

@@ -40,6 +40,17 @@ struct PageReaders {
   IoMethod Choose(uint64_t number) const { return methods[number % methods.size()]; }
 };
 
+// The model on the Vulkan device that was asked for.
+struct DeviceReference {
+  uint32_t index = 0;     // Vulkan's number of the device
+  EngineOptions options;  // as ProbeOptions
+  // The ways by which pages get into its memory that work here: each has to meet faults.
+  std::vector<TransferMethod> methods;
+  std::string text;           // "by direct, imported, upload"
+  std::vector<float> logits;  // of the prompt, with all the memory there is
+  TransferMethod Choose(uint64_t number) const { return methods[number % methods.size()]; }
+};
+
 class ValidationContext {
  public:
   ValidationContext(const ValidationOptions& options, Progress& progress);
@@ -70,6 +81,8 @@ class ValidationContext {
   // A short prompt, and the logits after each of its tokens with all the memory there is.
   Result<std::vector<TokenId>> PromptTokens();
   Result<const std::vector<float>*> reference_logits();
+  // kUnsupported when no device was asked for, or there is none.
+  Result<const DeviceReference*> device_reference();
 
   // Tried with the user's core when they are first asked for.
   const PageReaders& readers();
@@ -86,6 +99,7 @@ class ValidationContext {
   std::optional<VerifyReport> verification_;
   std::unique_ptr<SampleModel> sample_;
   std::optional<std::vector<float>> reference_logits_;
+  std::optional<DeviceReference> device_reference_;
   std::optional<PageReaders> readers_;
 };
 

@@ -49,21 +49,12 @@ Difference Compare(std::span<const float> a, std::span<const float> b, size_t vo
 }
 
 Result<Outcome> CheckDevice(ValidationContext& context) {
-  DeviceRequest request = context.options().device;
-  if (request.choice == DeviceChoice::kCpu) {
-    return Skipped("not asked for: --device names no Vulkan device");
-  }
-  const auto index = ChooseDevice(request);
-  if (!index) return Skipped("there is no Vulkan device here: " + index.error().ToString());
-  if (!*index) return Skipped("there is no graphics processor here (--device vulkan insists)");
   context.progress().StartSteps("logits.device", 2);
+  GS_ASSIGN(const DeviceReference* device, context.device_reference());
+  const std::vector<float>& found = device->logits;
+  context.progress().Advance(1);
   GS_ASSIGN(const auto tokens, context.PromptTokens());
   GS_ASSIGN(const std::vector<float>* expected, context.reference_logits());
-  context.progress().Advance(1);
-  EngineOptions options = ProbeOptions();
-  options.device = request;
-  GS_ASSIGN(const std::vector<float> found,
-            ProbeLogits(context.options().map_path, options, tokens));
   context.progress().Advance(1);
   if (found.size() != expected->size()) return Broken("the device gave other many logits");
   const Difference difference = Compare(*expected, found, found.size() / tokens.size());

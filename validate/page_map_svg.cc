@@ -132,21 +132,48 @@ class Painter {
     Rect("streamed zone-" + segment.zone, left, width - 0.4, top);
     PaintResident(segment, left, top);
     svg_ += "</g>";
-    for (const PageRange& damaged : input_.damaged) {
-      const PageRange part = Overlap(damaged, segment.pages);
-      if (part.page_count > 0) PaintDamage(segment, part, left, top);
-    }
+    PaintDamaged(segment, left, top);
   }
 
-  void PaintDamage(const MapSegment& segment, PageRange part, double left, double top) {
+  // Marks that would cover each other are one mark.
+  void PaintDamaged(const MapSegment& segment, double left, double top) {
+    PageRange open{};
+    uint64_t damaged_pages = 0;
+    const auto close = [&] {
+      if (damaged_pages > 0) PaintDamage(segment, open, damaged_pages, left, top);
+      damaged_pages = 0;
+    };
+    auto range =
+        std::lower_bound(input_.damaged.begin(), input_.damaged.end(), segment.pages.first_page,
+                         [](const PageRange& r, uint64_t page) { return r.end_page() <= page; });
+    for (; range != input_.damaged.end() && range->first_page < segment.pages.end_page(); ++range) {
+      const PageRange part = Overlap(*range, segment.pages);
+      const double gap =
+          static_cast<double>(part.first_page - std::min(part.first_page, open.end_page())) *
+          scale_;
+      if (damaged_pages == 0 || gap >= kMark) {
+        close();
+        open = part;
+      } else {
+        open.page_count = part.end_page() - open.first_page;
+      }
+      damaged_pages += part.page_count;
+    }
+    close();
+  }
+
+  void PaintDamage(const MapSegment& segment, PageRange part, uint64_t damaged_pages, double left,
+                   double top) {
     const double width = std::max(kMark, static_cast<double>(part.page_count) * scale_);
     const double middle =
         X(segment, left, part.first_page) + static_cast<double>(part.page_count) * scale_ / 2;
+    const std::string among =
+        damaged_pages < part.page_count ? fmt::format("{} of ", damaged_pages) : "";
     svg_ += fmt::format(
-        "<g><title>damaged: {}, pages {} to {}</title><rect class=\"damage\" x=\"{:.2f}\" "
+        "<g><title>damaged: {}, {}pages {} to {}</title><rect class=\"damage\" x=\"{:.2f}\" "
         "y=\"{:.1f}\" width=\"{:.2f}\" height=\"{}\" rx=\"1.5\"/></g>",
-        Escaped(segment.name), part.first_page, part.end_page() - 1, middle - width / 2, top - 1.5,
-        width, kBarHeight + 3);
+        Escaped(segment.name), among, part.first_page, part.end_page() - 1, middle - width / 2,
+        top - 1.5, width, kBarHeight + 3);
   }
 
   const PageMapInput& input_;

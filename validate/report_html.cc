@@ -14,6 +14,8 @@ namespace gguf_shard {
 namespace {
 
 constexpr double kMebibyte = 1 << 20;
+// Of what is wrong: more is for programs.
+constexpr uint64_t kMostFindingRows = 1000;
 
 std::string_view VerdictTitle(Verdict verdict) {
   switch (verdict) {
@@ -86,10 +88,19 @@ std::string FindingRow(const CheckResult& result, const Finding& finding) {
 
 std::string Findings(const ValidationReport& report) {
   std::string rows;
+  uint64_t count = 0;
   for (const CheckResult& result : report.results) {
-    for (const Finding& finding : result.outcome.findings) rows += FindingRow(result, finding);
+    for (const Finding& finding : result.outcome.findings) {
+      if (++count <= kMostFindingRows) rows += FindingRow(result, finding);
+    }
   }
   if (rows.empty()) return "";
+  if (count > kMostFindingRows) {
+    rows += fmt::format(
+        "<tr><td colspan=\"6\">and {} more; a report in JSON (--report FILE.json) lists all of "
+        "them</td></tr>",
+        count - kMostFindingRows);
+  }
   return "<section><h2>What is wrong</h2><div class=\"scroll\"><table "
          "class=\"findings\"><thead><tr><th>check</th>"
          "<th>pages</th><th>where</th><th>layer</th><th>zone</th><th>what</th></tr></"
@@ -127,6 +138,8 @@ std::string Pages(const ValidationReport& report) {
       if (finding.pages.page_count > 0) input.damaged.push_back(finding.pages);
     }
   }
+  std::sort(input.damaged.begin(), input.damaged.end(),
+            [](PageRange a, PageRange b) { return a.first_page < b.first_page; });
   std::string note = "What would stay in memory is not known: this model cannot be run here.";
   if (report.residency.pool_bytes > 0) {
     note = fmt::format(

@@ -192,11 +192,9 @@ Result<uint64_t> DeviceBytes(uint32_t index) {
 
 // Engines on the device, one after the other: each gives back what it took.
 Result<Outcome> CheckDeviceMemory(ValidationContext& context) {
-  const auto index = ChooseDevice(context.options().device);
-  if (!index || !*index) return Skipped("there is no Vulkan device here, or none was asked for");
+  GS_ASSIGN(const DeviceReference* device, context.device_reference());
   GS_ASSIGN(const auto prompt, context.PromptTokens());
-  EngineOptions options = ProbeOptions();
-  options.device = context.options().device;
+  const EngineOptions& options = device->options;
   Holdings warm;
   Holdings last;
   uint64_t warm_device_bytes = 0;
@@ -207,7 +205,7 @@ Result<Outcome> CheckDeviceMemory(ValidationContext& context) {
     GS_TRY(CheckCancelled());
     context.progress().Advance(1);
     GS_TRY(ProbeLogits(context.options().map_path, options, prompt));
-    GS_ASSIGN(device_bytes, DeviceBytes(**index));
+    GS_ASSIGN(device_bytes, DeviceBytes(device->index));
     GS_ASSIGN(last, Count());
     if (round > rounds / 2) continue;
     warm.resident_bytes = std::max(warm.resident_bytes, last.resident_bytes);

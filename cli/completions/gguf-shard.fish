@@ -42,7 +42,7 @@ complete -c gguf-shard -n '__fish_seen_subcommand_from verify; and not __fish_se
 complete -c gguf-shard -n '__fish_seen_subcommand_from verify; and not __fish_seen_subcommand_from delta' -F
 complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -s h -l help -d 'Print this help message and exit'
 complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l patch -r -F -d 'Check this patch of the core too; repeatable'
-complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l device -x -d 'What to compare the CPU with: auto, cpu (nothing), vulkan, vulkan:N'
+complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l device -x -d 'Compared with the CPU, and gets faults too: auto, cpu (none), vulkan, vulkan:N'
 complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l quick -d 'Seconds on a small model; a sample of the faults (the default)'
 complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l full -d 'A hundred times the faults, and larger copies'
 complete -c gguf-shard -n '__fish_seen_subcommand_from validate' -l report -r -F -d 'Write a report: FILE.json, FILE.html or FILE.xml (JUnit); repeatable'

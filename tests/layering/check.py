@@ -22,6 +22,7 @@ RULES = {
     "documents": [
         documents.check_links_in_documents,
         documents.check_packages_are_explained,
+        documents.check_merges_are_finished,
         documents.check_data_size,
     ],
 }

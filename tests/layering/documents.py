@@ -1,4 +1,5 @@
-"""What people read stays true: links, the list of packages, and the size of the test data."""
+"""What people read stays true: links, the list of packages, what a merge left, and the size of the
+test data."""
 
 import re
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 from tree import Problem
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+MERGE_MARKER = re.compile(r"^(<{7} |={7}$|>{7} )")
 MAX_DATA_BYTES = 8_000_000
 
 
@@ -56,6 +58,14 @@ def check_packages_are_explained(tree):
 def packages_of_script(text):
     block = re.search(r"^PACKAGES=\((.*?)^\)", text, re.MULTILINE | re.DOTALL)
     return [] if block is None else re.sub(r"#.*", "", block.group(1)).split()
+
+
+def check_merges_are_finished(tree):
+    """No file has the marks of a merge that nobody finished."""
+    for path in tree.paths():
+        for number, line in enumerate(tree.lines(path), start=1):
+            if MERGE_MARKER.match(line):
+                yield Problem(path, number, "the mark of a merge that was not finished")
 
 
 def check_data_size(tree):

@@ -133,6 +133,13 @@ class RulesTest(unittest.TestCase):
         self.assertIn("DEPENDENCIES.md:1: does not explain libfmt-dev", missing)
         self.assertIn("packages.sh:1: does not install libold-dev", surplus)
 
+    def test_marks_of_unfinished_merges_are_named(self):
+        self.write("docs/a.1", "text\n" + "<" * 7 + " HEAD\n" + "=" * 7 + "\n" + ">" * 7 + " b\n")
+        self.write("docs/b.md", "Title\n" + "=" * 8 + "\n")
+        found = self.problems(documents.check_merges_are_finished)
+        self.assertEqual([f.split(": ")[0] for f in found], [
+            "docs/a.1:2", "docs/a.1:3", "docs/a.1:4"])
+
     def test_too_much_test_data_is_named(self):
         self.write("tests/data/model.gguf", "x" * documents.MAX_DATA_BYTES)
         self.assertEqual(self.problems(documents.check_data_size), [])

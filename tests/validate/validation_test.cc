@@ -224,6 +224,36 @@ TEST_F(ValidationTest, TheHtmlReportIsOnePageByItself) {
   }
 }
 
+// However much is damaged, the page stays one that a browser opens; JSON lists every page.
+TEST_F(ValidationTest, TheHtmlReportOfAWreckedCoreStaysSmall) {
+  ValidationReport report = Validate("core");
+  constexpr uint64_t kPages = 1'200'000;
+  CoreMap& map = *report.map;
+  map.core.page_count = kPages + 300;
+  map.core.index = {kPages, 300};
+  map.tensors.back().first_page = map.tensors.front().first_page;
+  map.tensors.back().layout.page_count = kPages - map.tensors.front().first_page;
+  map.tensors = {map.tensors.back()};
+  CheckResult& pages = report.results[1];
+  pages.outcome.status = CheckStatus::kDamaged;
+  const uint64_t first = map.tensors[0].first_page;
+  for (uint64_t page = first; page < kPages; page += 4) {
+    Finding finding;
+    finding.what = "the page fails its tag";
+    finding.pages = {page, 1};
+    pages.outcome.findings.push_back(finding);
+  }
+  const std::string html = ReportHtml(report);
+  EXPECT_LT(html.size(), size_t{500} << 10);
+  EXPECT_THAT(html, HasSubstr("and " + std::to_string(pages.outcome.findings.size() - 1000) +
+                              " more; a report in JSON"));
+  EXPECT_THAT(html, HasSubstr("<title>damaged: " + map.tensors[0].name + ", " +
+                              std::to_string(pages.outcome.findings.size()) + " of pages " +
+                              std::to_string(first) + " to "));
+  EXPECT_EQ(ReportJson(report).at("checks").at(1).at("findings").size(),
+            pages.outcome.findings.size());
+}
+
 TEST_F(ValidationTest, ThroughputIsMeasuredWithItsLimits) {
   const ValidationReport report = Validate("throughput");
   ExpectAllHeld(report);
