@@ -17,7 +17,6 @@ namespace fs = std::filesystem;
 constexpr size_t kPromptTokens = 8;
 constexpr uint64_t kQuickFaults = 2100;
 constexpr uint64_t kFullFaults = 210'000;
-constexpr uint64_t kLargeCoreBytes = uint64_t{512} << 20;
 
 // FNV-1a: the same on every machine.
 uint64_t HashOf(std::string_view text) {
@@ -161,7 +160,7 @@ Progress& ValidationContext::byte_progress() { return core_is_large() ? progress
 
 bool ValidationContext::core_is_large() {
   const auto opened = core();
-  return opened && (*opened)->file().size_bytes() > kLargeCoreBytes;
+  return opened && (*opened)->file().size_bytes() > options_.large_core_bytes;
 }
 
 EngineOptions ProbeOptions() {

@@ -26,9 +26,10 @@ struct ValidationOptions {
   std::string device_text;  // as the user said it
   bool full = false;
   uint64_t seed = 1;
-  uint64_t faults = 0;                   // of damaged pages in all; 0: by `full`
-  std::string only;                      // run the checks with this name, or this prefix and a dot
-  uint32_t soak_seconds = 0;             // of run.soak; 0: by `full`
+  uint64_t faults = 0;        // of damaged pages in all; 0: by `full`
+  std::string only;           // run the checks with this name, or this prefix and a dot
+  uint32_t soak_seconds = 0;  // of run.soak; 0: by `full`
+  uint64_t large_core_bytes = uint64_t{512} << 20;  // a larger core is read less often
   std::filesystem::path scratch_parent;  // empty: the system's folder for temporary files
   std::string program_version;
 };

@@ -20,6 +20,13 @@ std::string NameOf(RunPlace place, std::string_view trial) {
   return fmt::format("{}.{}", place == RunPlace::kDevice ? "device" : "run", trial);
 }
 
+// A report may not look as if a large core had been tried as often as a small one.
+void NoteFewRuns(ValidationContext& context, Outcome& outcome) {
+  if (!context.core_is_large()) return;
+  outcome.sampled = fmt::format("{} runs, fewer than of a small model: each reads gigabytes",
+                                outcome.injected + outcome.clean);
+}
+
 void JudgeByPaths(const RunTrials& trials, const FaultFileOperations& operations,
                   Outcome& outcome) {
   JudgeDetection(outcome);
@@ -242,9 +249,12 @@ void AddRunChaosChecks(std::vector<Check>& checks) {
     for (const Trial& trial : trials) {
       std::string promise = trial.promise;
       if (place == RunPlace::kDevice) promise += " (on the Vulkan device)";
-      checks.push_back(
-          {NameOf(place, trial.name), CheckGroup::kChaos, std::move(promise),
-           [run = trial.run, place](ValidationContext& context) { return run(context, place); }});
+      checks.push_back({NameOf(place, trial.name), CheckGroup::kChaos, std::move(promise),
+                        [run = trial.run, place](ValidationContext& context) -> Result<Outcome> {
+                          GS_ASSIGN(Outcome outcome, run(context, place));
+                          NoteFewRuns(context, outcome);
+                          return outcome;
+                        }});
     }
   }
 }

@@ -24,9 +24,12 @@ using Clock = std::chrono::steady_clock;
 constexpr uint32_t kQuickSeconds = 1;
 constexpr uint32_t kFullSeconds = 30;
 constexpr uint32_t kTokens = 12;
+constexpr uint32_t kFewTokens = 2;    // where each reads gigabytes
+constexpr uint32_t kPromptBatch = 8;  // holds the whole prompt
 constexpr uint32_t kMostThreads = 3;
 // Rounds until caches of the allocator, the loader and the tokenizer have what they keep.
 constexpr uint64_t kWarmRounds = 5;
+constexpr uint64_t kFewWarmRounds = 2;
 constexpr uint64_t kAllowedGrowthBytes = uint64_t{8} << 20;
 
 // What may not grow from round to round.
@@ -66,23 +69,23 @@ class Soak {
     GS_ASSIGN(const auto expected, Generate(ProbeOptions()));
     const auto start = Clock::now();
     uint64_t shown_seconds = 0;
-    context_.progress().StartSteps("run.soak", seconds);
+    context_.progress().StartSteps("run.soak", few_ ? warm_rounds_ + 2 : seconds);
     Holdings warm;
     Holdings last;
     for (uint64_t round = 0;; ++round) {
       GS_TRY(CheckCancelled());
       GS_TRY(Round(expected));
       GS_ASSIGN(last, Count());
-      if (round <= kWarmRounds) {
+      if (round <= warm_rounds_) {
         // The most that the first rounds leave: what comes later may not be more.
         warm.resident_bytes = std::max(warm.resident_bytes, last.resident_bytes);
         warm.descriptors = std::max(warm.descriptors, last.descriptors);
       }
       const double passed = SecondsSince(start);
       const auto whole_seconds = std::min<uint64_t>(seconds, static_cast<uint64_t>(passed));
-      context_.progress().Advance(whole_seconds - shown_seconds);
+      context_.progress().Advance(few_ ? 1 : whole_seconds - shown_seconds);
       shown_seconds = whole_seconds;
-      if (round > kWarmRounds && passed >= seconds) break;
+      if (round > warm_rounds_ && passed >= seconds) break;
     }
     return Judge(warm, last);
   }
@@ -95,6 +98,10 @@ class Soak {
         smallest_(smallest),
         largest_(largest),
         prompt_(std::move(prompt)),
+        few_(context.core_is_large() && !context.options().full &&
+             context.options().soak_seconds == 0),
+        token_count_(few_ ? kFewTokens : kTokens),
+        warm_rounds_(few_ ? kFewWarmRounds : kWarmRounds),
         random_(context.RandomOf("run.soak")),
         operations_(std::make_unique<FaultFileOperations>(context.options().seed)) {}
 
@@ -103,7 +110,7 @@ class Soak {
     GS_ASSIGN(auto model, Model::Load(context_.options().map_path));
     GS_ASSIGN(const auto engine, Engine::Open(std::move(model), options));
     GenerateOptions generate;
-    generate.max_tokens = kTokens;
+    generate.max_tokens = token_count_;
     generate.sampling.seed = context_.options().seed;
     GS_ASSIGN(const Generation generation,
               gguf_shard::Generate(*engine, prompt_, generate,
@@ -114,7 +121,7 @@ class Soak {
   EngineOptions ChooseOptions() {
     EngineOptions options = ProbeOptions();
     options.pool_bytes = smallest_ + random_() % (largest_ - smallest_ + 1);
-    options.batch_tokens = 1 + static_cast<uint32_t>(random_() % 16);
+    options.batch_tokens = (few_ ? kPromptBatch : 1) + static_cast<uint32_t>(random_() % 16);
     options.prefetch_distance = static_cast<uint32_t>(random_() % 12);
     options.thread_count = 1 + static_cast<uint32_t>(random_() % kMostThreads);
     options.io_method = context_.readers().Choose(random_());
@@ -150,9 +157,15 @@ class Soak {
     outcome_.happened = fmt::format(
         "the same {} tokens in {} of {} rounds {}, in spite of {} faults; resident memory {} KiB "
         "after the first rounds, {} at the end; {} descriptors, {} at the end",
-        kTokens, outcome_.clean - outcome_.false_alarms, outcome_.clean, context_.readers().text,
-        operations_->fault_count(), warm.resident_bytes >> 10, last.resident_bytes >> 10,
-        warm.descriptors, last.descriptors);
+        token_count_, outcome_.clean - outcome_.false_alarms, outcome_.clean,
+        context_.readers().text, operations_->fault_count(), warm.resident_bytes >> 10,
+        last.resident_bytes >> 10, warm.descriptors, last.descriptors);
+    if (few_) {
+      outcome_.sampled = fmt::format(
+          "{} rounds of {} tokens: each token reads gigabytes; --soak SECONDS takes the time for "
+          "more",
+          outcome_.clean, token_count_);
+    }
     const bool grew = last.resident_bytes > warm.resident_bytes + kAllowedGrowthBytes ||
                       last.descriptors > warm.descriptors;
     if (grew) outcome_.status = CheckStatus::kBroken;
@@ -169,6 +182,9 @@ class Soak {
   uint64_t smallest_;
   uint64_t largest_;
   std::vector<TokenId> prompt_;
+  bool few_;  // tokens and rounds
+  uint32_t token_count_;
+  uint64_t warm_rounds_;
   std::mt19937_64 random_;
   std::unique_ptr<FaultFileOperations> operations_;
   Outcome outcome_;

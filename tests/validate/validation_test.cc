@@ -33,8 +33,7 @@ class ValidationTest : public testing::Test {
     if (made) map_ = made->map;
   }
 
-  ValidationReport Validate(const std::string& only) {
-    ValidationOptions options;
+  ValidationReport Validate(const std::string& only, ValidationOptions options = {}) {
     options.map_path = dir_ / "tale";
     options.only = only;
     options.faults = 700;
@@ -102,6 +101,27 @@ TEST_F(ValidationTest, ChaosIsDetectedWithoutFalseAlarms) {
   for (const std::string from : {"from_source", "from_core", "from_patch", "unrepairable"}) {
     EXPECT_GE(Find(report, "repair." + from).outcome.detected, 4u) << from;
   }
+}
+
+// What reads the model again and again does so less often where that is gigabytes, and says so.
+TEST_F(ValidationTest, ALargeCoreIsReadLessOften) {
+  ValidationOptions options;
+  options.large_core_bytes = 0;
+  const ValidationReport large = Validate("run", options);
+  ExpectAllHeld(large);
+  const ValidationReport small = Validate("run");
+  for (const std::string name : {"run.damaged_pages", "run.read_errors", "run.thrash"}) {
+    const Outcome& few = Find(large, name).outcome;
+    const Outcome& many = Find(small, name).outcome;
+    EXPECT_GT(few.injected + few.clean, 0u) << name;
+    EXPECT_LE(few.injected + few.clean, many.injected + many.clean) << name;
+    EXPECT_THAT(few.sampled, HasSubstr("fewer than of a small model")) << name;
+    EXPECT_EQ(many.sampled, "") << name;
+  }
+  const Outcome& soak = Find(large, "run.soak").outcome;
+  EXPECT_GE(soak.clean, 4u);
+  EXPECT_THAT(soak.sampled, HasSubstr("rounds of 2 tokens"));
+  EXPECT_THAT(soak.happened, HasSubstr("the same 2 tokens"));
 }
 
 // Names exactly the damaged pages, the tensors, layers and zones they belong to, and what to do.
