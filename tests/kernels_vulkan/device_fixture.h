@@ -1,13 +1,16 @@
 // A Vulkan device for tests of the shaders (a GPU, or lavapipe), with memory that the host reads
 // and writes. Tests are skipped where there is none; a message of the validation layers fails them.
+// A suite's tests share the device and what it has compiled: both cost more than most tests.
 // For one thread.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <map>
 #include <memory>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "gpu/buffer.h"
@@ -19,19 +22,34 @@ namespace gguf_shard {
 
 class DeviceTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    if (gpu::ListDevices().empty()) GTEST_SKIP() << "there is no Vulkan device";
-    messages_before_ = gpu::GetValidationMessages().count;
+  static void SetUpTestSuite() {
+    if (gpu::ListDevices().empty()) return;
     auto device = gpu::Device::Open({});
     ASSERT_TRUE(device) << device.error().ToString();
     device_ = std::move(*device);
   }
+  static void TearDownTestSuite() {
+    const uint64_t messages_before = gpu::GetValidationMessages().count;
+    kernels_.clear();
+    device_.reset();
+    ExpectNoMessagesSince(messages_before);
+  }
 
+  void SetUp() override {
+    if (gpu::ListDevices().empty()) GTEST_SKIP() << "there is no Vulkan device";
+    ASSERT_NE(device_, nullptr);
+    messages_before_ = gpu::GetValidationMessages().count;
+  }
   void TearDown() override {
     buffers_.clear();
-    device_.reset();
-    const auto messages = gpu::GetValidationMessages();
-    EXPECT_EQ(messages.count, messages_before_) << messages.first;
+    ExpectNoMessagesSince(messages_before_);
+  }
+
+  // Of this tuning, with no heads.
+  static DeviceKernels& KernelsOf(const KernelTuning& tuning) {
+    const Tuning key = {tuning.subgroup_size, tuning.wide_groups, tuning.integer_dot,
+                        tuning.cooperative_matrix};
+    return kernels_.try_emplace(key, *device_, HeadShape{}, tuning).first->second;
   }
 
   // Memory that both sides see. Values in it live until the test ends.
@@ -71,9 +89,17 @@ class DeviceTest : public ::testing::Test {
     ASSERT_TRUE(waited) << waited.error().ToString();
   }
 
-  std::unique_ptr<gpu::Device> device_;
+  inline static std::unique_ptr<gpu::Device> device_;
 
  private:
+  using Tuning = std::tuple<uint32_t, bool, bool, bool>;
+
+  static void ExpectNoMessagesSince(uint64_t before) {
+    const auto messages = gpu::GetValidationMessages();
+    EXPECT_EQ(messages.count, before) << messages.first;
+  }
+
+  inline static std::map<Tuning, DeviceKernels> kernels_;  // leave before the device
   std::vector<gpu::Buffer> buffers_;
   uint64_t messages_before_ = 0;
 };

@@ -27,8 +27,8 @@ class DeviceMatMulTest : public DeviceTest, public ::testing::WithParamInterface
  protected:
   TensorType type() const { return GetParam().type; }
   bool packs() const { return Kernels().UsesIntegerDot(type()); }
-  DeviceKernels Kernels() const {
-    return {*device_, {}, GetParam().tuning.value_or(TuningFor(device_->info()))};
+  static DeviceKernels& Kernels() {
+    return KernelsOf(GetParam().tuning.value_or(TuningFor(device_->info())));
   }
   uint32_t OddColumns() const {
     const TensorTypeInfo& info = GetTensorType(type());
@@ -98,7 +98,7 @@ class DeviceMatMulTest : public DeviceTest, public ::testing::WithParamInterface
     arguments.y_stride = rows;
     const auto y = Shared<float>(size_t{arguments.token_count} * rows, arguments.y);
     std::ranges::fill(y, kUntouched);
-    DeviceKernels kernels = Kernels();
+    DeviceKernels& kernels = Kernels();
     Execute([&](gpu::Commands& commands) -> Result<void> {
       if (kernels.UsesIntegerDot(type())) {
         GS_TRY(Pack(kernels, commands, columns, x.size() / columns, arguments));
@@ -253,7 +253,7 @@ TEST_P(DeviceMatMulShapeTest, GatheredRowsAreTheWeights) {
     arguments.stride = columns + 3;
     const auto values = Shared<float>(tokens.size() * arguments.stride, arguments.values);
     std::ranges::fill(values, kUntouched);
-    DeviceKernels kernels = Kernels();
+    DeviceKernels& kernels = Kernels();
     arguments.first_token = 1;
     Execute([&](gpu::Commands& commands) {
       return kernels.Gather(commands, layout, static_cast<uint32_t>(tokens.size()) - 1, arguments);

@@ -22,10 +22,10 @@ std::vector<float> Random(size_t count, uint32_t seed) {
 // As the device wants it, and with the workgroups of a graphics processor.
 class DeviceVectorTest : public DeviceTest, public ::testing::WithParamInterface<bool> {
  protected:
-  DeviceKernels Kernels() const {
+  static DeviceKernels& Kernels() {
     KernelTuning tuning = TuningFor(device_->info());
     tuning.wide_groups |= GetParam();
-    return {*device_, {}, tuning};
+    return KernelsOf(tuning);
   }
 };
 INSTANTIATE_TEST_SUITE_P(Groups, DeviceVectorTest, ::testing::Bool(),
@@ -54,7 +54,7 @@ TEST_P(DeviceVectorTest, RmsNormAddsBranchAndBiasThenNorms) {
     arguments.adds_branch = adds ? 1 : 0;
     arguments.adds_bias = adds ? 1 : 0;
     arguments.norms = 1;
-    DeviceKernels kernels = Kernels();
+    DeviceKernels& kernels = Kernels();
     Execute([&](gpu::Commands& commands) { return kernels.RmsNorm(commands, 2, arguments); });
     for (size_t row = 1; row < kRows; ++row) {
       std::vector<double> values(kWidth);
@@ -90,7 +90,7 @@ TEST_P(DeviceVectorTest, SwiGluGatesWithBiases) {
   arguments.width = kWidth;
   arguments.stride = kStride;
   arguments.has_gate_bias = 1;
-  DeviceKernels kernels = Kernels();
+  DeviceKernels& kernels = Kernels();
   Execute([&](gpu::Commands& commands) { return kernels.SwiGlu(commands, 2, arguments); });
   for (size_t row = 0; row < 2; ++row) {
     for (size_t i = 0; i < kWidth; ++i) {
@@ -118,7 +118,7 @@ TEST_P(DeviceVectorTest, RoutingTakesTheMostProbableExpertsTheLowerNumberOnATie)
     arguments.expert_count = count;
     arguments.used_count = kUsed;
     arguments.stride = count;
-    DeviceKernels kernels = Kernels();
+    DeviceKernels& kernels = Kernels();
     Execute([&](gpu::Commands& commands) {
       return kernels.RouteExperts(commands, kTokens, arguments);
     });
@@ -154,7 +154,7 @@ TEST_P(DeviceVectorTest, ExpertsAreCombinedByTheirShares) {
   arguments.width = kWidth;
   arguments.stride = kStride;
   arguments.used_count = 2;
-  DeviceKernels kernels = Kernels();
+  DeviceKernels& kernels = Kernels();
   Execute([&](gpu::Commands& commands) { return kernels.CombineExperts(commands, 2, arguments); });
   for (size_t token = 0; token < 2; ++token) {
     for (size_t i = 0; i < kWidth; ++i) {
