@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -121,14 +122,48 @@ Result<void> LinkFile(const std::filesystem::path& from, const std::filesystem::
   return Fail(SystemError("name", to, errno));
 }
 
-Result<void> MakeDirectories(const std::filesystem::path& directory) {
+namespace {
+
+// The levels of a path that are not there, outermost first.
+std::vector<std::filesystem::path> MissingLevels(std::filesystem::path path) {
+  std::vector<std::filesystem::path> missing;
   std::error_code ignored;
-  if (directory.empty() || std::filesystem::is_directory(directory, ignored)) return {};
-  GS_TRY(MakeDirectories(directory.parent_path()));
-  if (CurrentFileOperations().MakeDirectory(directory.c_str(), 0777) == 0 || errno == EEXIST) {
-    return {};
+  while (!path.empty() && !std::filesystem::exists(path, ignored)) {
+    if (path.has_filename()) missing.push_back(path);
+    path = path.parent_path();
   }
-  return Fail(SystemError("make the directory", directory, errno));
+  std::reverse(missing.begin(), missing.end());
+  return missing;
+}
+
+// A folder in one that exists; durable. Notes it when it was made.
+Result<void> MakeDirectory(const std::filesystem::path& path,
+                           std::vector<std::filesystem::path>& made) {
+  if (CurrentFileOperations().MakeDirectory(path.c_str(), 0777) != 0) {
+    if (errno == EEXIST) return {};
+    return Fail(SystemError("make the directory", path, errno));
+  }
+  made.push_back(path);
+  return SyncDirectory(DirectoryOf(path));
+}
+
+}  // namespace
+
+Result<std::vector<std::filesystem::path>> MakeDirectories(const std::filesystem::path& directory) {
+  std::vector<std::filesystem::path> made;
+  for (const auto& level : MissingLevels(directory.lexically_normal())) {
+    auto one = MakeDirectory(level, made);
+    if (one) continue;
+    RemoveDirectories(made);
+    return Fail(std::move(one.error()));
+  }
+  return made;
+}
+
+void RemoveDirectories(std::span<const std::filesystem::path> made) {
+  std::error_code ignored;
+  std::for_each(made.rbegin(), made.rend(),
+                [&ignored](const auto& level) { std::filesystem::remove(level, ignored); });
 }
 
 }  // namespace gguf_shard

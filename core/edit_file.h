@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <vector>
 
 #include "core/error.h"
 #include "core/file.h"
@@ -52,8 +53,11 @@ Result<void> RemoveDurably(const std::filesystem::path& path);
 // that.
 Result<void> LinkFile(const std::filesystem::path& from, const std::filesystem::path& to);
 
-// The folder and those above it; one that exists is a success.
-Result<void> MakeDirectories(const std::filesystem::path& directory);
+// The folder and those above it, as far as they are missing; names those that were made, outermost
+// first. After a crash each is there, with what was synced in it. All or none.
+Result<std::vector<std::filesystem::path>> MakeDirectories(const std::filesystem::path& directory);
+// Removes folders that MakeDirectories made, where they are empty.
+void RemoveDirectories(std::span<const std::filesystem::path> made);
 
 // Copies a range inside the kernel, sharing its blocks where the file system can (reflink). False
 // when the kernel cannot copy between these files, or would do it no better than the caller (ext4,

@@ -31,9 +31,10 @@ Result<void> Crash(const CrashScenario& scenario, const fs::path& work, uint64_t
                    uint64_t seed, CrashReport& report) {
   GS_TRY(Refill(scenario.pristine, work));
   CrashFileOperations operations(crash_at, seed);
+  Result<void> acted;
   {
     const ScopedFileOperations scope(operations);
-    static_cast<void>(scenario.act(work));
+    acted = scenario.act(work);
   }
   operations.LoseUnsynced();
   ++report.crash_count;
@@ -41,6 +42,9 @@ Result<void> Crash(const CrashScenario& scenario, const fs::path& work, uint64_t
   const auto restarted = scenario.restart(work);
   const CrashState state = restarted ? scenario.identify(work, found) : CrashState::kNeither;
   if (!restarted) found = "the next start failed: " + restarted.error().ToString();
+  if (acted && state == CrashState::kOld) {
+    report.failures.push_back({crash_at, seed, "it was said to be done, and is lost"});
+  }
   report.ended_old += state == CrashState::kOld ? 1 : 0;
   report.ended_new += state == CrashState::kNew ? 1 : 0;
   if (state == CrashState::kNeither) report.failures.push_back({crash_at, seed, found});
@@ -63,7 +67,8 @@ Result<CrashReport> CheckCrashes(const CrashScenario& scenario, const fs::path& 
                                  const CrashOptions& options) {
   CrashReport report;
   GS_ASSIGN(report.change_count, CountChanges(scenario, work));
-  const uint64_t all = report.change_count * options.seeds_per_change;
+  // The last crash comes when all is done.
+  const uint64_t all = (report.change_count + 1) * options.seeds_per_change;
   const uint64_t count = std::min(all, options.max_crashes);
   for (uint64_t i = 0; i < count; ++i) {
     GS_TRY(CheckCancelled());

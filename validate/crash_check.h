@@ -1,7 +1,8 @@
 // Does a change of files survive a crash at any moment? Runs an action in a fresh copy of a folder,
 // crashes it at its n-th change of the file system (validate/crash_file_operations.h), for every n,
-// loses what was not synced, lets the next start do what it does, and asks what is there now: it
-// must be the old state or the new one.
+// and once when it is done, loses what was not synced, lets the next start do what it does, and
+// asks what is there now: it must be the old state or the new one, and the new one when the action
+// had said that it was done.
 // For one thread, while no other uses core's files: the operations below them are replaced.
 #pragma once
 

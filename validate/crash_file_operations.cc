@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 
 namespace gguf_shard {
 namespace {
@@ -206,11 +207,18 @@ int CrashFileOperations::Unlink(const char* path) {
 
 int CrashFileOperations::MakeDirectory(const char* path, mode_t mode) {
   const std::lock_guard lock(mutex_);
-  return Allowed() ? FileOperations::MakeDirectory(path, mode) : Dead();
+  if (!Allowed()) return Dead();
+  const int status = FileOperations::MakeDirectory(path, mode);
+  if (status == 0) AddNameChange({NameChange::Kind::kMadeDirectory, path, "", ""});
+  return status;
 }
 
 void CrashFileOperations::TakeBack(const NameChange& change) {
+  std::error_code ignored;
   switch (change.kind) {
+    case NameChange::Kind::kMadeDirectory:
+      std::filesystem::remove_all(change.name, ignored);
+      break;
     case NameChange::Kind::kAdded:
       unlink(change.name.c_str());
       break;

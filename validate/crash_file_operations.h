@@ -1,12 +1,13 @@
 // A simulated crash: lets the first `crash_at` changes of the file system happen, then nothing more
 // (the process is dead, whatever it still tries), and finally takes back what was never synced.
 //
-// A change is a write, a resize, a reservation, a sync, a new name, a rename or a removal. What is
-// not synced when the crash comes may or may not have reached the disk:
+// A change is a write, a resize, a reservation, a sync, a new name or folder, a rename or a
+// removal. What is not synced when the crash comes may or may not have reached the disk:
 //   - of a file's bytes, any subset of the writes since its last sync, and any prefix of the write
 //     that the crash interrupts;
 //   - of a folder's names, any prefix of the changes since its last sync (file systems keep their
-//     order). The contents of a file do not follow from its name being there.
+//     order). The contents of a file do not follow from its name being there; a folder that is lost
+//     takes all that was in it with it, synced or not.
 // LoseUnsynced chooses by seed and puts the files into that state.
 //
 // Works on real files: what it takes back it kept in memory, so the files should be small. Removed
@@ -67,7 +68,7 @@ class CrashFileOperations final : public FileOperations {
   };
   // One change of a folder's names.
   struct NameChange {
-    enum class Kind : uint8_t { kAdded, kRemoved, kRenamed } kind;
+    enum class Kind : uint8_t { kAdded, kRemoved, kRenamed, kMadeDirectory } kind;
     std::string name;
     std::string old_name;  // kRenamed
     std::string kept_as;   // where the removed or replaced file is kept; may be empty

@@ -202,4 +202,8 @@ int FaultFileOperations::Truncate(int descriptor, off_t bytes) {
   return ChangeFails() ? -1 : FileOperations::Truncate(descriptor, bytes);
 }
 
+int FaultFileOperations::MakeDirectory(const char* path, mode_t mode) {
+  return ChangeFails() ? -1 : FileOperations::MakeDirectory(path, mode);
+}
+
 }  // namespace gguf_shard

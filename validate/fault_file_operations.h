@@ -67,6 +67,7 @@ class FaultFileOperations final : public FileOperations {
   ssize_t CopyRange(int from, off_t from_offset, int to, off_t to_offset, size_t bytes) override;
   int Allocate(int descriptor, off_t offset, off_t bytes) override;
   int Truncate(int descriptor, off_t bytes) override;
+  int MakeDirectory(const char* path, mode_t mode) override;
 
  private:
   // Each draws its own lots.

@@ -3,9 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <fstream>
 
 #include "core/bytes.h"
+#include "core/edit_file.h"
+#include "core/file_operations.h"
 #include "tests/support/temporary_directory.h"
 
 namespace gguf_shard {
@@ -103,6 +106,42 @@ TEST(FreeSpace, AnImpossibleAmountIsRefused) {
   const auto refused = CheckFreeSpace(directory.path(), uint64_t{1} << 60);
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code(), ErrorCode::kNoSpace);
+}
+
+TEST(Directories, MissingLevelsAreMadeAndNamed) {
+  const TemporaryDirectory dir;
+  const std::filesystem::path deep = dir / "a" / "b" / "c";
+  const auto made = MakeDirectories(deep / "");
+  ASSERT_TRUE(made) << made.error().ToString();
+  EXPECT_EQ(*made, (std::vector<std::filesystem::path>{dir / "a", dir / "a" / "b", deep}));
+  EXPECT_TRUE(std::filesystem::is_directory(deep));
+  EXPECT_TRUE(MakeDirectories(deep)->empty());
+  ASSERT_TRUE(WriteWholeFile(dir / "a" / "kept", "x", Overwrite::kRefuse));
+  RemoveDirectories(*made);
+  EXPECT_FALSE(std::filesystem::exists(dir / "a" / "b"));
+  EXPECT_TRUE(std::filesystem::exists(dir / "a" / "kept"));
+}
+
+TEST(Directories, NothingIsLeftWhenOneCannotBeMade) {
+  class SecondFails final : public FileOperations {
+   public:
+    int MakeDirectory(const char* path, mode_t mode) override {
+      if (++count_ < 2) return FileOperations::MakeDirectory(path, mode);
+      errno = ENOSPC;
+      return -1;
+    }
+
+   private:
+    int count_ = 0;
+  };
+  const TemporaryDirectory dir;
+  SecondFails operations;
+  const ScopedFileOperations scope(operations);
+  const auto made = MakeDirectories(dir / "a" / "b");
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code(), ErrorCode::kNoSpace);
+  EXPECT_EQ(made.error().file(), (dir / "a" / "b").string());
+  EXPECT_FALSE(std::filesystem::exists(dir / "a"));
 }
 
 }  // namespace

@@ -219,6 +219,36 @@ TEST_F(CrashConsistency, NoticesAMissingSync) {
   EXPECT_GT(report->ended_new, 0u);
 }
 
+// And one that forgets to sync the folder that it made: what it said was done is lost.
+TEST_F(CrashConsistency, NoticesAFolderThatIsLostAfterTheEnd) {
+  ASSERT_TRUE(WriteWholeFile(pristine_ / "other", "x", Overwrite::kAllow));
+  CrashScenario scenario;
+  scenario.name = "a careless maker of folders";
+  scenario.pristine = pristine_;
+  scenario.act = [](const fs::path& work) -> Result<void> {
+    if (CurrentFileOperations().MakeDirectory((work / "new").c_str(), 0777) != 0) {
+      return Fail(ErrorCode::kIo, "cannot make it");
+    }
+    return WriteWholeFile(work / "new" / "file", "new", Overwrite::kRefuse);
+  };
+  scenario.restart = Nothing;
+  scenario.identify = [](const fs::path& work, std::string&) {
+    return fs::exists(work / "new" / "file") ? CrashState::kNew : CrashState::kOld;
+  };
+  CrashOptions options;
+  options.seeds_per_change = 20;
+  const auto careless = CheckCrashes(scenario, dir_ / "work", options);
+  ASSERT_TRUE(careless) << careless.error().ToString();
+  EXPECT_FALSE(careless->survived());
+  scenario.act = [](const fs::path& work) -> Result<void> {
+    GS_TRY(MakeDirectories(work / "new"));
+    return WriteWholeFile(work / "new" / "file", "new", Overwrite::kRefuse);
+  };
+  const auto careful = CheckCrashes(scenario, dir_ / "work", options);
+  ASSERT_TRUE(careful) << careful.error().ToString();
+  EXPECT_TRUE(careful->survived());
+}
+
 TEST_F(CrashConsistency, PatchingInPlace) { Check(InPlace()); }
 
 TEST_F(CrashConsistency, ApplyingToACoreWhereNothingWas) {
