@@ -276,9 +276,9 @@ uint64_t TrialCount(const ValidationContext& context) {
 }
 
 // The trials of one check: with the sample, then with the user's core where there is one to try.
-Result<Outcome> RunTrials(ValidationContext& context, const std::string& name,
-                          const RepairTask& of_sample, const std::optional<RepairTask>& of_user,
-                          std::string_view from) {
+Result<Outcome> RunRepairTrials(ValidationContext& context, const std::string& name,
+                                const RepairTask& of_sample,
+                                const std::optional<RepairTask>& of_user, std::string_view from) {
   RepairTrials trials(context, name);
   const uint64_t count = TrialCount(context);
   const uint64_t user_count = context.core_is_large() ? 1 : kUserTrials;
@@ -301,9 +301,9 @@ Result<Outcome> CheckFromSource(ValidationContext& context) {
   if (source && CopiesUserCore(context, *core)) {
     of_user = RepairTask{core->map_path(), {source->string(), {}}};
   }
-  return RunTrials(context, "repair.from_source",
-                   {sample->core / kMapFileName, {sample->base_gguf.string(), {}}}, of_user,
-                   "the source GGUF");
+  return RunRepairTrials(context, "repair.from_source",
+                         {sample->core / kMapFileName, {sample->base_gguf.string(), {}}}, of_user,
+                         "the source GGUF");
 }
 
 Result<Outcome> CheckFromCore(ValidationContext& context) {
@@ -313,9 +313,9 @@ Result<Outcome> CheckFromCore(ValidationContext& context) {
   if (CopiesUserCore(context, *core)) {
     of_user = RepairTask{core->map_path(), {core->map_path().string(), {}}};
   }
-  return RunTrials(context, "repair.from_core",
-                   {sample->core / kMapFileName, {sample->core.string(), {}}}, of_user,
-                   "another copy of the core");
+  return RunRepairTrials(context, "repair.from_core",
+                         {sample->core / kMapFileName, {sample->core.string(), {}}}, of_user,
+                         "another copy of the core");
 }
 
 // The user's core with the user's patches applied.
@@ -338,9 +338,9 @@ Result<Outcome> CheckFromPatch(ValidationContext& context) {
   NoProgress progress;
   GS_TRY(ShardModel(sample->target_gguf, shard, progress));
   GS_ASSIGN(const auto of_user, PatchedTask(context, *core));
-  return RunTrials(context, "repair.from_patch",
-                   {folder / kMapFileName, {sample->core.string(), {sample->patch}}}, of_user,
-                   "a base with its patch");
+  return RunRepairTrials(context, "repair.from_patch",
+                         {folder / kMapFileName, {sample->core.string(), {sample->patch}}}, of_user,
+                         "a base with its patch");
 }
 
 Result<Outcome> CheckUnrepairable(ValidationContext& context) {

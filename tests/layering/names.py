@@ -20,11 +20,12 @@ PARAMETER_NAME = re.compile(r"\s+\w+(?=[,)])")
 def check_names_of_sources(tree):
     folders = defaultdict(lambda: defaultdict(dict))
     for path in tree.code_paths():
-        if not path.endswith(".cc") or ALONE.match(path):
+        if not path.endswith((".cc", ".h")) or ALONE.match(path):
             continue
         parts = Path(path).parts
         folder = "/".join(parts[:2]) if parts[0] == "tests" else parts[0]
-        for name, number, what in private_names(tree.lines(path)):
+        find = private_names if path.endswith(".cc") else header_types
+        for name, number, what in find(tree.lines(path)):
             folders[folder][name].setdefault((path, what), number)
     for names in folders.values():
         for name, places in names.items():
@@ -36,12 +37,22 @@ def clashes(name, places):
     first = {}
     for (path, what), number in places.items():
         for other_path, other in first:
+            if path.endswith(".h") and other_path.endswith(".h"):
+                continue
             overloads = what[0] == other[0] == "(" and what != other
             same_alias = what[0] == other[0] == "=" and what == other
             if other_path != path and not overloads and not same_alias:
                 yield Problem(path, number, f"{name} stands in {other_path}, too: share it or rename it")
                 return
         first[(path, what)] = number
+
+
+def header_types(lines):
+    """Types that a header defines for everybody: a private thing of their name would hide them."""
+    for number, line in enumerate(lines, start=1):
+        match = TYPE.match(line)
+        if match and not line.rstrip().endswith(";"):
+            yield match[1], number, "value or type"
 
 
 def private_names(lines):

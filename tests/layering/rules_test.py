@@ -156,6 +156,13 @@ class RulesTest(unittest.TestCase):
             self.write("core/b.cc", self.SOURCE % line.replace("%d", "2"))
             self.assertEqual(len(self.problems(names.check_names_of_sources)), 1, line)
 
+    def test_a_private_name_that_a_header_gives_to_a_type_is_named(self):
+        self.write("core/trials.h", "struct Later;\nstruct Trials {\n};\n")
+        self.write("core/a.cc", self.SOURCE % "int Trials(int count) {\n}\nstruct Later {\n};")
+        found = self.problems(names.check_names_of_sources)
+        self.assertEqual(len(found), 1)
+        self.assertIn("Trials", found[0])
+
     def test_overloads_one_alias_and_other_modules_may_share_a_name(self):
         self.write("core/a.cc", self.SOURCE % "int Count(int from) {\n}\nusing Json = A;\nint k(long x) {")
         self.write("core/b.cc", self.SOURCE % "int Count(char from) {\n}\nusing Json = A;")
