@@ -29,23 +29,33 @@ Result<std::vector<std::filesystem::path>> OutputPaths(const Patch& patch,
   return paths;
 }
 
-// One piece of the target: shared with the base's file where it lies there as it is.
-Result<void> WritePiece(const PatchedView& target, const FilePiece& piece,
-                        std::span<const std::byte> bytes, OutputFile& output, ApplyReport& report) {
-  if (piece.kind == FilePiece::Kind::kTensor) {
-    const auto extent = target.FindExtent(piece.index, piece.inside, piece.byte_size);
-    if (extent) {
-      GS_ASSIGN(const bool copied,
-                CopyRange(*extent->file, extent->offset, output, piece.offset, piece.byte_size));
-      if (copied) {
-        report.shared_bytes += piece.byte_size;
-        return {};
-      }
-    }
+// Whether the piece is now shared with the base's file, where it lies as it is.
+Result<bool> SharePiece(const PatchedView& target, const FilePiece& piece, OutputFile& output) {
+  if (piece.kind != FilePiece::Kind::kTensor) return false;
+  const auto extent = target.FindExtent(piece.index, piece.inside, piece.byte_size);
+  if (!extent) return false;
+  return CopyRange(*extent->file, extent->offset, output, piece.offset, piece.byte_size);
+}
+
+// Adjacent pieces of the target: what is not shared is written in as few parts as possible.
+Result<void> WritePieces(const PatchedView& target, std::span<const FilePiece> pieces,
+                         std::span<const std::byte> bytes, OutputFile& output,
+                         ApplyReport& report) {
+  const uint64_t first = pieces.front().offset;
+  uint64_t written = 0;
+  const auto WriteUntil = [&](uint64_t end) -> Result<void> {
+    if (end == written) return {};
+    report.written_bytes += end - written;
+    return WriteAroundCache(output, first + written, bytes.subspan(written, end - written));
+  };
+  for (const FilePiece& piece : pieces) {
+    GS_ASSIGN(const bool shared, SharePiece(target, piece, output));
+    if (!shared) continue;
+    GS_TRY(WriteUntil(piece.offset - first));
+    written = piece.offset + piece.byte_size - first;
+    report.shared_bytes += piece.byte_size;
   }
-  GS_TRY(WriteAroundCache(output, piece.offset, bytes));
-  report.written_bytes += piece.byte_size;
-  return {};
+  return WriteUntil(bytes.size());
 }
 
 Result<OutputFile> WriteFile(const PatchReader& patch, const PatchedView& target, uint32_t index,
@@ -53,16 +63,16 @@ Result<OutputFile> WriteFile(const PatchReader& patch, const PatchedView& target
                              Progress& progress, ApplyReport& report) {
   GS_ASSIGN(OutputFile output, OutputFile::Create(path, options.overwrite));
   Sha256Hasher hasher;
-  // Hashing takes as long as writing: each piece is hashed while it is written.
+  // Hashing takes as long as writing: pieces are hashed while they are written.
   TaskGroup hashing(1);
-  const auto consume = [&](const FilePiece& piece,
+  const auto consume = [&](std::span<const FilePiece> pieces,
                            std::span<const std::byte> bytes) -> Result<void> {
     const auto hash = [&hasher, bytes]() -> Result<void> {
       hasher.Update(bytes);
       return {};
     };
     GS_TRY(hashing.Submit(hash));
-    auto written = WritePiece(target, piece, bytes, output, report);
+    auto written = WritePieces(target, pieces, bytes, output, report);
     GS_TRY(hashing.Wait());
     return written;
   };

@@ -2,6 +2,16 @@
 
 namespace gguf_shard {
 
+FreshFrame DecodedFrames::Room(size_t byte_size) {
+  FreshFrame frame(new std::vector<std::byte>(buffers_->Take()),
+                   [buffers = buffers_](std::vector<std::byte>* bytes) {
+                     buffers->Keep(std::move(*bytes));
+                     delete bytes;
+                   });
+  frame->resize(byte_size);
+  return frame;
+}
+
 Result<FrameBytes> DecodedFrames::Get(uint32_t frame,
                                       const std::function<Result<FrameBytes>()>& decode) {
   std::promise<Result<FrameBytes>> promise;

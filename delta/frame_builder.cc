@@ -12,7 +12,6 @@ namespace {
 constexpr size_t kLargeHeaderBytes = size_t{2} << 20;
 constexpr int kHeaderZstdLevel = 19;
 constexpr int kQuickHeaderZstdLevel = 9;
-constexpr size_t kMaxBuffers = 16;
 
 }  // namespace
 
@@ -29,7 +28,7 @@ Result<uint32_t> FrameBuilder::Add(const FrameTypes& types, std::span<const std:
     GS_TRY(Dispatch(std::move(full)));
   }
   if (place == open_.end()) {
-    open_.push_back({next_number_++, types, TakeBuffer(), TakeBuffer()});
+    open_.push_back({next_number_++, types, buffers_.Take(), buffers_.Take()});
     place = open_.end() - 1;
   }
   place->target.insert(place->target.end(), target.begin(), target.end());
@@ -72,20 +71,9 @@ Result<void> FrameBuilder::Dispatch(OpenFrame frame) {
   });
 }
 
-std::vector<std::byte> FrameBuilder::TakeBuffer() {
-  const std::lock_guard lock(mutex_);
-  if (buffers_.empty()) return {};
-  std::vector<std::byte> buffer = std::move(buffers_.back());
-  buffers_.pop_back();
-  return buffer;
-}
-
 void FrameBuilder::KeepBuffer(std::vector<std::byte> buffer) {
   buffer.clear();
-  const std::lock_guard lock(mutex_);
-  if (buffers_.size() < kMaxBuffers && buffer.capacity() <= 2 * kFrameBytes) {
-    buffers_.push_back(std::move(buffer));
-  }
+  if (buffer.capacity() <= 2 * kFrameBytes) buffers_.Keep(std::move(buffer));
 }
 
 Result<void> FrameBuilder::Flush() {

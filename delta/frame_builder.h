@@ -4,12 +4,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
 #include "core/error.h"
 #include "delta/patch_io.h"
+#include "delta/spare_buffers.h"
 #include "delta/task_group.h"
 
 namespace gguf_shard {
@@ -44,8 +44,6 @@ class FrameBuilder {
     std::vector<std::byte> base;
   };
   Result<void> Dispatch(OpenFrame frame);
-  // Buffers of frames that were written serve again: fresh memory costs as much as filling it.
-  std::vector<std::byte> TakeBuffer();
   void KeepBuffer(std::vector<std::byte> buffer);
 
   PatchWriter& writer_;
@@ -53,8 +51,7 @@ class FrameBuilder {
   uint32_t next_number_ = 0;
   uint64_t next_sequence_ = 0;
   std::vector<OpenFrame> open_;
-  std::mutex mutex_;
-  std::vector<std::vector<std::byte>> buffers_;  // guarded by mutex_
+  SpareBuffers<std::vector<std::byte>> buffers_{16};
   TaskGroup tasks_;
 };
 

@@ -198,7 +198,7 @@ Result<FrameBytes> PatchedView::Decode(uint32_t frame) const {
       rest = rest.subspan(part.base_bytes);
     }
   }
-  auto target = std::make_shared<std::vector<std::byte>>(entry.target_bytes);
+  FreshFrame target = cache_.Room(entry.target_bytes);
   auto decoded = DecodeFrame(entry.method, entry.types, payload, base, *target);
   if (buffer.size() <= kMaxKeptBytes) kept = std::move(buffer);
   if (!decoded) {

@@ -19,7 +19,7 @@ Result<void> CheckBase(const Patch& patch, const ModelView& base, bool trust_dig
 class PatchedView final : public ModelView {
  public:
   // Decoded frames that are kept for later reads.
-  static constexpr uint64_t kDefaultCacheBytes = uint64_t{48} << 20;
+  static constexpr uint64_t kDefaultCacheBytes = uint64_t{16} << 20;
 
   // `patch` and `base` must outlive the view. Checks everything about the patch that CheckBase and
   // ParseDirectory do not: the target's headers, the spans against both sides' tensors.

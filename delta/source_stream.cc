@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <mutex>
 
 #include "core/write_around.h"
 #include "delta/ordered_pipeline.h"
+#include "delta/spare_buffers.h"
 
 namespace gguf_shard {
 namespace {
@@ -23,31 +23,31 @@ void AppendCut(FilePiece::Kind kind, uint64_t offset, uint64_t end, uint32_t ind
   }
 }
 
-// Buffers of pieces that were consumed serve again: fresh memory costs as much as filling it. There
-// are never more than the pipeline has pieces in flight. Thread-safe.
-class SpareBuffers {
- public:
-  BlockBuffer Take() {
-    const std::lock_guard lock(mutex_);
-    if (buffers_.empty()) return {};
-    BlockBuffer buffer = std::move(buffers_.back());
-    buffers_.pop_back();
-    return buffer;
-  }
-  void Keep(BlockBuffer buffer) {
-    const std::lock_guard lock(mutex_);
-    buffers_.push_back(std::move(buffer));
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<BlockBuffer> buffers_;
-};
-
+// Bytes of several pieces, one after the other.
 struct PieceBytes {
   BlockBuffer buffer;
   std::span<std::byte> bytes;  // in the buffer
 };
+
+// Pieces that are handed on together: many tensors are much smaller than what is worth a thread's
+// attention.
+using PieceGroup = std::span<const FilePiece>;
+uint64_t ByteSize(PieceGroup group) {
+  return group.back().offset + group.back().byte_size - group.front().offset;
+}
+std::vector<PieceGroup> GroupPieces(std::span<const FilePiece> pieces) {
+  std::vector<PieceGroup> groups;
+  for (size_t first = 0; first < pieces.size();) {
+    size_t count = 1;
+    while (first + count < pieces.size() &&
+           ByteSize(pieces.subspan(first, count + 1)) <= kPieceBytes) {
+      ++count;
+    }
+    groups.push_back(pieces.subspan(first, count));
+    first += count;
+  }
+  return groups;
+}
 
 struct Extent {
   FilePiece::Kind kind;
@@ -115,19 +115,24 @@ Result<void> ReadPiece(const ModelView& view, uint32_t file_index, const FilePie
 Result<void> StreamFile(const ModelView& view, uint32_t file_index, uint32_t thread_count,
                         Progress& progress, const PieceConsumer& consume) {
   GS_ASSIGN(const auto pieces, FilePieces(view, file_index, kPieceBytes));
-  SpareBuffers buffers;
-  OrderedPipeline<PieceBytes> pipeline(pieces.size(), std::max(1u, thread_count));
+  const std::vector<PieceGroup> groups = GroupPieces(pieces);
+  OrderedPipeline<PieceBytes> pipeline(groups.size(), std::max(1u, thread_count));
+  SpareBuffers<BlockBuffer> buffers(groups.size());
   return pipeline.Run(
       [&](uint64_t i) -> Result<PieceBytes> {
-        PieceBytes piece{buffers.Take(), {}};
-        piece.bytes = piece.buffer.Place(pieces[i].offset, pieces[i].byte_size);
-        GS_TRY(ReadPiece(view, file_index, pieces[i], piece.bytes));
-        return piece;
+        const PieceGroup group = groups[i];
+        PieceBytes read{buffers.Take(), {}};
+        read.bytes = read.buffer.Place(group.front().offset, ByteSize(group));
+        for (const FilePiece& piece : group) {
+          const uint64_t inside = piece.offset - group.front().offset;
+          GS_TRY(ReadPiece(view, file_index, piece, read.bytes.subspan(inside, piece.byte_size)));
+        }
+        return read;
       },
-      [&](uint64_t i, PieceBytes& piece) -> Result<void> {
-        GS_TRY(consume(pieces[i], piece.bytes));
-        progress.Advance(pieces[i].byte_size);
-        buffers.Keep(std::move(piece.buffer));
+      [&](uint64_t i, PieceBytes& read) -> Result<void> {
+        GS_TRY(consume(groups[i], read.bytes));
+        progress.Advance(read.bytes.size());
+        buffers.Keep(std::move(read.buffer));
         return {};
       });
 }
@@ -135,11 +140,12 @@ Result<void> StreamFile(const ModelView& view, uint32_t file_index, uint32_t thr
 Result<Sha256Digest> HashFile(const ModelView& view, uint32_t file_index, uint32_t thread_count,
                               Progress& progress) {
   Sha256Hasher hasher;
-  GS_TRY(StreamFile(view, file_index, thread_count, progress,
-                    [&](const FilePiece&, std::span<const std::byte> bytes) -> Result<void> {
-                      hasher.Update(bytes);
-                      return {};
-                    }));
+  GS_TRY(
+      StreamFile(view, file_index, thread_count, progress,
+                 [&](std::span<const FilePiece>, std::span<const std::byte> bytes) -> Result<void> {
+                   hasher.Update(bytes);
+                   return {};
+                 }));
   return hasher.Finish();
 }
 

@@ -31,9 +31,11 @@ Result<std::vector<FilePiece>> FilePieces(const ModelView& view, uint32_t file_i
 Result<void> ReadPiece(const ModelView& view, uint32_t file_index, const FilePiece& piece,
                        std::span<std::byte> target);
 
-// Calls `consume` with every piece and its bytes, in order, on the calling thread, while others
-// read ahead. The bytes lie as for WriteAroundCache. Polls for Ctrl-C and advances `progress`.
-using PieceConsumer = std::function<Result<void>(const FilePiece&, std::span<const std::byte>)>;
+// Calls `consume` with all pieces and their bytes, a few adjacent ones at a time, in order, on the
+// calling thread, while others read ahead. The bytes lie as for WriteAroundCache. Polls for Ctrl-C
+// and advances `progress`.
+using PieceConsumer =
+    std::function<Result<void>(std::span<const FilePiece>, std::span<const std::byte>)>;
 Result<void> StreamFile(const ModelView& view, uint32_t file_index, uint32_t thread_count,
                         Progress& progress, const PieceConsumer& consume);
 
