@@ -33,15 +33,16 @@ int32_t LevelOf(Scale value, int32_t exponent) {
                                          : value.mantissa * (int64_t{1} << std::min(-shift, 11)));
 }
 
-// One scale of each block of 32 weights, for its two units.
-void SpreadHalves(const std::array<uint16_t, 8>& halves, ScaleRow& row) {
+// One scale of each block of 32 weights, for its one or two units.
+void SpreadHalves(const std::array<uint16_t, 8>& halves, uint32_t unit_shift, ScaleRow& row) {
+  if (unit_shift == 1) return ScalesOfHalves(halves, row);
   for (uint32_t unit = 0; unit < kRowScales; ++unit) row.Set(unit, ScaleFromF16(halves[unit / 2]));
 }
 
-// What sub-blocks have, for each of their units.
-Row<int16_t> OfUnits(const QuantFormat& format, const Row<int16_t>& subs) {
-  if (format.sub_weights == kViewUnit) return subs;
-  Row<int16_t> units;
+// What sub-blocks have, for each of their units: itself, or in `units`.
+const Row<int16_t>& OfUnits(const QuantFormat& format, uint32_t unit_shift,
+                            const Row<int16_t>& subs, Row<int16_t>& units) {
+  if (format.sub_weights == kViewUnit << unit_shift) return subs;
   for (uint32_t unit = 0; unit < kRowScales; ++unit) units[unit] = subs[unit / 2];
   return units;
 }
@@ -59,20 +60,31 @@ Scale FloatScale(TensorType type, const std::byte* values, uint64_t index) {
   }
 }
 
-void UnitSlopes(const QuantFormat& format, const QuantGroup& group, ScaleRow& slopes) {
-  if (format.scale_bits == 0) return SpreadHalves(group.d, slopes);
-  MultiplyRow(ScaleFromF16(group.d[0]), OfUnits(format, group.scale), slopes);
+uint32_t UnitShift(TensorType target_type, TensorType base_type) {
+  const QuantFormat* target = FindQuantFormat(target_type);
+  const QuantFormat* base = FindQuantFormat(base_type);
+  if (target == nullptr || base == nullptr) return 0;
+  return target->sub_weights == 2 * kViewUnit && base->sub_weights == 2 * kViewUnit ? 1 : 0;
 }
 
-void UnitOffsets(const QuantFormat& format, const QuantGroup& group, ScaleRow& offsets) {
+void UnitSlopes(const QuantFormat& format, const QuantGroup& group, uint32_t unit_shift,
+                ScaleRow& slopes) {
+  if (format.scale_bits == 0) return SpreadHalves(group.d, unit_shift, slopes);
+  Row<int16_t> units;
+  MultiplyRow(ScaleFromF16(group.d[0]), OfUnits(format, unit_shift, group.scale, units), slopes);
+}
+
+void UnitOffsets(const QuantFormat& format, const QuantGroup& group, uint32_t unit_shift,
+                 ScaleRow& offsets) {
   if (!format.has_m) {
     offsets = {};
   } else if (format.min_bits == 0) {
-    SpreadHalves(group.m, offsets);
+    SpreadHalves(group.m, unit_shift, offsets);
   } else {
     Scale m = ScaleFromF16(group.m[0]);
     if (format.m_is_subtracted) m.mantissa = -m.mantissa;
-    MultiplyRow(m, OfUnits(format, group.min), offsets);
+    Row<int16_t> units;
+    MultiplyRow(m, OfUnits(format, unit_shift, group.min, units), offsets);
   }
 }
 
@@ -83,8 +95,8 @@ bool CanView(TensorType type) {
 
 void ViewQuantGroup(const QuantFormat& format, const QuantGroup& group, uint32_t weight_count,
                     BaseView& view) {
-  UnitSlopes(format, group, view.slope);
-  UnitOffsets(format, group, view.offset);
+  UnitSlopes(format, group, view.unit_shift, view.slope);
+  UnitOffsets(format, group, view.unit_shift, view.offset);
   if (format.has_codebook) {
     for (uint32_t i = 0; i < weight_count; ++i) {
       view.level[i] = kIq4Codebook[static_cast<uint8_t>(group.quant[i])];

@@ -14,6 +14,7 @@ constexpr uint32_t kLogTableSize = 4096;
 // What a table costs in the frame: about this many bits per symbol, and for itself.
 constexpr double kBitsPerTableSymbol = 7;
 constexpr double kBitsPerTable = 16;
+constexpr double kMostUnitCost = 1.005;
 
 // n * log2(n), from a table for small n.
 double NLogN(uint32_t n) {
@@ -129,14 +130,15 @@ void JoinClusters(Clusters& clusters, std::span<const uint32_t> used) {
   }
 }
 
-// Counts scaled to a sum of 4096, every present symbol at least 1.
-FrequencyTable Normalize(const Histogram& h) {
+// Counts scaled to a sum of 4096, in whole units, every present symbol at least one.
+FrequencyTable Normalize(const Histogram& h, uint32_t unit) {
   FrequencyTable table{};
-  int64_t left = kProbabilityScale;
+  const uint32_t scale = kProbabilityScale / unit;
+  int64_t left = scale;
   uint32_t largest = 0;
   for (uint32_t s = 0; s < h.used_symbols; ++s) {
     if (h.counts[s] == 0) continue;
-    const uint64_t scaled = (uint64_t{h.counts[s]} * kProbabilityScale + h.total / 2) / h.total;
+    const uint64_t scaled = (uint64_t{h.counts[s]} * scale + h.total / 2) / h.total;
     table[s] = static_cast<uint16_t>(std::max<uint64_t>(scaled, 1));
     left -= table[s];
     if (h.counts[s] > h.counts[largest]) largest = s;
@@ -151,7 +153,27 @@ FrequencyTable Normalize(const Histogram& h) {
     }
   }
   table[largest] = static_cast<uint16_t>(table[largest] + left);
+  for (uint16_t& frequency : table) frequency = static_cast<uint16_t>(frequency * unit);
   return table;
+}
+
+std::vector<FrequencyTable> NormalizeAll(std::span<const Histogram> histograms, uint32_t unit) {
+  std::vector<FrequencyTable> tables;
+  for (const Histogram& h : histograms) tables.push_back(Normalize(h, unit));
+  return tables;
+}
+
+// What coding with these tables takes.
+double CodedBits(std::span<const Histogram> histograms, std::span<const FrequencyTable> tables) {
+  double bits = 0;
+  for (size_t t = 0; t < tables.size(); ++t) {
+    for (uint32_t s = 0; s < histograms[t].used_symbols; ++s) {
+      if (histograms[t].counts[s] == 0) continue;
+      bits += histograms[t].counts[s] *
+              std::log2(static_cast<double>(kProbabilityScale) / tables[t][s]);
+    }
+  }
+  return bits;
 }
 
 }  // namespace
@@ -172,7 +194,7 @@ std::vector<Histogram> CountSymbols(std::span<const uint16_t> contexts,
   return histograms;
 }
 
-JoinedTables JoinContexts(std::vector<Histogram> histograms, uint32_t max_tables) {
+JoinedTables JoinContexts(std::vector<Histogram> histograms, uint32_t max_tables, uint32_t unit) {
   GS_CHECK(max_tables >= 1 && max_tables <= kMaxTables);
   JoinedTables joined;
   joined.table_of_context.assign(histograms.size(), kUnusedContext);
@@ -187,10 +209,16 @@ JoinedTables JoinContexts(std::vector<Histogram> histograms, uint32_t max_tables
   Clusters clusters = Assign(histograms, used, max_tables);
   JoinClusters(clusters, used);
   std::vector<uint8_t> table_of_cluster(clusters.sums.size(), 0);
+  std::vector<Histogram> sums;
   for (size_t i = 0; i < clusters.sums.size(); ++i) {
     if (clusters.sums[i].total == 0) continue;
-    table_of_cluster[i] = static_cast<uint8_t>(joined.tables.size());
-    joined.tables.push_back(Normalize(clusters.sums[i]));
+    table_of_cluster[i] = static_cast<uint8_t>(sums.size());
+    sums.push_back(clusters.sums[i]);
+  }
+  joined.tables = NormalizeAll(sums, 1);
+  if (auto coarse = NormalizeAll(sums, unit);
+      CodedBits(sums, coarse) <= kMostUnitCost * CodedBits(sums, joined.tables)) {
+    joined.tables = std::move(coarse);
   }
   for (const uint32_t c : used) {
     joined.table_of_context[c] = table_of_cluster[clusters.of_context[c]];

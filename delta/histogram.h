@@ -31,6 +31,8 @@ struct JoinedTables {
   std::vector<uint8_t> table_of_context;  // kUnusedContext where no symbol has the context
   std::vector<FrequencyTable> tables;
 };
-JoinedTables JoinContexts(std::vector<Histogram> histograms, uint32_t max_tables);
+// Frequencies are multiples of `unit`, a power of two up to 16, unless that would take half a
+// percent more bits.
+JoinedTables JoinContexts(std::vector<Histogram> histograms, uint32_t max_tables, uint32_t unit);
 
 }  // namespace gguf_shard

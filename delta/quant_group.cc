@@ -180,15 +180,21 @@ GS_WIDE inline void PackQ45K(const QuantGroup& group, bool fifth_bit, std::byte*
 
 // [ql 128][qh 64][scales 16][d]; within each half h of 128 weights, weight 32j + l has its nibble
 // j / 2 in ql byte 64h + 32 (j % 2) + l and two high bits at 2j in qh byte 32h + l.
+GS_WIDE inline void UnpackSixBits(const std::byte* __restrict nibbles,
+                                  const std::byte* __restrict high, int8_t* __restrict quant) {
+  for (size_t l = 0; l < 32; ++l) {
+    const uint8_t even = ByteAt(nibbles, l);
+    const uint8_t odd = ByteAt(nibbles, l + 32);
+    const uint8_t pairs = ByteAt(high, l);
+    quant[l] = static_cast<int8_t>(((even & 15) | (pairs << 4 & 0x30)) - 32);
+    quant[l + 32] = static_cast<int8_t>(((odd & 15) | (pairs << 2 & 0x30)) - 32);
+    quant[l + 64] = static_cast<int8_t>((even >> 4 | (pairs & 0x30)) - 32);
+    quant[l + 96] = static_cast<int8_t>((odd >> 4 | (pairs >> 2 & 0x30)) - 32);
+  }
+}
 GS_WIDE inline void UnpackQ6K(const std::byte* block, QuantGroup& group) {
   for (size_t h = 0; h < 2; ++h) {
-    for (size_t j = 0; j < 4; ++j) {
-      for (size_t l = 0; l < 32; ++l) {
-        const int low = ByteAt(block, h * 64 + (j % 2) * 32 + l) >> (j / 2 * 4) & 15;
-        const int high = ByteAt(block, 128 + h * 32 + l) >> (2 * j) & 3;
-        group.quant[h * 128 + j * 32 + l] = static_cast<int8_t>((low | high << 4) - 32);
-      }
-    }
+    UnpackSixBits(block + h * 64, block + 128 + h * 32, group.quant.data() + h * 128);
   }
   for (size_t j = 0; j < 16; ++j) group.scale[j] = LoadLe<int8_t>(block + 192 + j);
   group.d[0] = LoadLe<uint16_t>(block + 208);

@@ -50,7 +50,7 @@ constexpr CodebookPlaces kCodebookPlaces = MakeCodebookPlaces();
 void PredictIndexes(const BaseView& base, const UnitPlaces& places, uint32_t weight_count,
                     const QuantPrediction& prediction) {
   for (uint32_t i = 0; i < weight_count; ++i) {
-    const uint32_t unit = i / kViewUnit;
+    const uint32_t unit = i / kViewUnit >> places.unit_shift;
     const int32_t position =
         (places.ratio[unit] * base.level[i] + places.start[unit] + (1 << (kFractionBits - 1))) >>
         kFractionBits;
@@ -61,12 +61,6 @@ void PredictIndexes(const BaseView& base, const UnitPlaces& places, uint32_t wei
         4 * kQuantEdges * static_cast<uint32_t>(places.level[unit]) + place.quarter_and_edge);
   }
 }
-
-// What the units of a group share, beside their places.
-struct StepRange {
-  int32_t low;
-  int32_t high;
-};
 
 void PredictUnit(const StepRange& range, const UnitPlaces& places, uint32_t unit,
                  const int16_t* level, int8_t* quant, uint16_t* context) {
@@ -189,24 +183,25 @@ GS_WIDE inline void UnfoldBytes(const int8_t* __restrict predicted,
 
 void PlaceUnits(const QuantFormat& format, const BaseView& base, const QuantGroup& target,
                 int32_t noise, UnitPlaces& places) {
+  const uint32_t count = kRowScales >> base.unit_shift;
+  places.unit_shift = base.unit_shift;
   ScaleRow slopes;
-  UnitSlopes(format, target, slopes);
-  FixedRatios(base.slope, slopes, kRowScales, kMaxRatio, places.ratio);
-  Row<int32_t> levels;
-  ScaleLevels(slopes, levels);
-  FixedRatios(base.offset, slopes, kRowScales, kMaxOffset, places.start);
+  UnitSlopes(format, target, base.unit_shift, slopes);
   Row<int32_t> target_start{};
   if (format.has_m) {
     ScaleRow offsets;
-    UnitOffsets(format, target, offsets);
-    FixedRatios(offsets, slopes, kRowScales, kMaxOffset, target_start);
+    UnitOffsets(format, target, base.unit_shift, offsets);
+    FixedRatios(offsets, slopes, count, kMaxOffset, target_start);
   }
+  FixedRatios(base.slope, slopes, count, kMaxRatio, places.ratio);
+  FixedRatios(base.offset, slopes, count, kMaxOffset, places.start);
+  ScaleLevels(slopes, places.level);
   RunWide([&]() GS_WIDE {
     for (uint32_t unit = 0; unit < kRowScales; ++unit) {
       places.start[unit] =
           std::clamp(places.start[unit] - target_start[unit], -kMaxOffset, kMaxOffset);
       places.level[unit] =
-          LevelClass(levels[unit], noise, 4, static_cast<int32_t>(kQuantLevels) - 1);
+          LevelClass(places.level[unit], noise, 4, static_cast<int32_t>(kQuantLevels) - 1);
     }
   });
 }
@@ -214,13 +209,12 @@ void PlaceUnits(const QuantFormat& format, const BaseView& base, const QuantGrou
 void PredictQuants(const QuantFormat& format, const BaseView& base, const UnitPlaces& places,
                    uint32_t weight_count, const QuantPrediction& prediction) {
   if (format.has_codebook) return PredictIndexes(base, places, weight_count, prediction);
-  const int32_t low = format.quant_low;
-  const StepRange range{low, low + (1 << format.quant_bits) - 1};
+  const StepRange range = RangeOf(format);
   const UnitPredictor predict = UnitPredictorHere();
   for (uint32_t unit = 0; unit < weight_count / kViewUnit; ++unit) {
     const uint32_t first = unit * kViewUnit;
-    predict(range, places, unit, base.level.data() + first, prediction.quant + first,
-            prediction.context + first);
+    predict(range, places, unit >> places.unit_shift, base.level.data() + first,
+            prediction.quant + first, prediction.context + first);
   }
 }
 

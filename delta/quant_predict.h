@@ -14,8 +14,9 @@ inline constexpr uint32_t kQuantEdges = 5;
 inline constexpr uint32_t kQuantLevels = 17;
 inline constexpr uint32_t kQuantContexts = 4 * kQuantEdges * kQuantLevels;
 
-// What the 16 weights of a unit share: position = ratio * level + start, with 12 fraction bits.
+// What the weights of a unit share: position = ratio * level + start, with 12 fraction bits.
 struct UnitPlaces {
+  uint32_t unit_shift;  // that of the base's view
   alignas(64) Row<int32_t> ratio;
   alignas(64) Row<int32_t> start;
   alignas(64) Row<int32_t> level;  // of the target's slope against the noise, below kQuantLevels
@@ -24,6 +25,15 @@ struct UnitPlaces {
 // Of the sub-blocks of `target`, whose scales and minima are known.
 void PlaceUnits(const QuantFormat& format, const BaseView& base, const QuantGroup& target,
                 int32_t noise, UnitPlaces& places);
+
+// The quants that a format has.
+struct StepRange {
+  int32_t low;
+  int32_t high;
+};
+constexpr StepRange RangeOf(const QuantFormat& format) {
+  return {format.quant_low, format.quant_low + (1 << format.quant_bits) - 1};
+}
 
 // Of one group: contexts and predicted quants go to where these point.
 struct QuantPrediction {

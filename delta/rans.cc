@@ -56,17 +56,18 @@ uint32_t EncodeOne(uint32_t state, uint32_t multiplier, uint32_t packed, uint16_
 
 }  // namespace
 
-void BuildSlots(const FrequencyTable& frequencies, std::span<RansSlot, kProbabilityScale> slots) {
-  uint32_t start = 0;
+void BuildSlots(const FrequencyTable& frequencies, uint32_t shift, std::span<RansSlot> slots) {
+  GS_CHECK(slots.size() == kProbabilityScale >> shift);
+  size_t next = 0;
   for (uint32_t symbol = 0; symbol < 256; ++symbol) {
     const uint32_t frequency = frequencies[symbol];
-    GS_CHECK(start + frequency <= kProbabilityScale);
-    for (uint32_t i = 0; i < frequency; ++i) {
-      slots[start + i] = symbol | (frequency - 1) << 8 | i << 20;
+    const uint32_t entries = frequency >> shift;
+    GS_CHECK(entries << shift == frequency && next + entries <= slots.size());
+    for (uint32_t i = 0; i < entries; ++i) {
+      slots[next++] = symbol | (frequency - 1) << 8 | i << (20 + shift);
     }
-    start += frequency;
   }
-  GS_CHECK(start == kProbabilityScale);
+  GS_CHECK(next == slots.size());
 }
 
 std::vector<std::byte> RansEncode(std::span<const uint8_t> symbols,
@@ -104,9 +105,8 @@ std::vector<std::byte> RansEncode(std::span<const uint8_t> symbols,
   return bytes;
 }
 
-Result<RansDecoder> RansDecoder::Create(std::span<const std::byte> bytes,
-                                        std::span<const RansSlot> slots,
-                                        std::span<const uint32_t> first_slot, uint32_t lanes) {
+Result<RansDecoder> RansDecoder::Create(std::span<const std::byte> bytes, const RansTables& tables,
+                                        uint32_t lanes) {
   GS_CHECK(lanes == 1 || lanes == kMaxLanes);
   if (bytes.size() < lanes * 4 || bytes.size() % 2 != 0) {
     return Fail(ErrorCode::kMalformed, "a symbol stream is shorter than its states");
@@ -117,8 +117,7 @@ Result<RansDecoder> RansDecoder::Create(std::span<const std::byte> bytes,
   }
   decoder.next_ = bytes.data() + lanes * 4;
   decoder.end_ = bytes.data() + bytes.size();
-  decoder.slots_ = slots.data();
-  decoder.first_slot_ = first_slot.data();
+  decoder.tables_ = tables;
   decoder.lanes_ = lanes;
   return decoder;
 }
@@ -126,10 +125,12 @@ Result<RansDecoder> RansDecoder::Create(std::span<const std::byte> bytes,
 uint8_t RansDecoder::DecodeOne(uint16_t context) {
   uint32_t& state = states_[lane_];
   lane_ = lane_ + 1 == lanes_ ? 0 : lane_ + 1;
-  const uint32_t first = first_slot_[context];
+  const uint32_t first = tables_.first_slot[context];
   largest_first_slot_ = std::max(largest_first_slot_, first);
-  const RansSlot slot = slots_[first + state % kProbabilityScale];
-  state = ((slot >> 8 & 0xfff) + 1) * (state >> kProbabilityBits) + (slot >> 20);
+  const uint32_t place = state % kProbabilityScale;
+  const RansSlot slot = tables_.slots[first + (place >> tables_.shift)];
+  state = ((slot >> 8 & 0xfff) + 1) * (state >> kProbabilityBits) + (slot >> 20) +
+          (place & ((1u << tables_.shift) - 1));
   if (state < kRansStateLow) {
     uint32_t word = 0;
     if (next_ != end_) {
@@ -146,14 +147,35 @@ uint8_t RansDecoder::DecodeOne(uint16_t context) {
 void RansDecoder::Decode(const uint16_t* contexts, size_t count, uint8_t* symbols) {
   size_t done = 0;
   if (lanes_ == kMaxLanes && count >= 8) {
-    RansDecodeRun run{states_.data(),      lane_,    next_,   end_, slots_, first_slot_,
-                      largest_first_slot_, contexts, symbols, count};
+    RansDecodeRun run = Lend();
+    run.contexts = contexts;
+    run.symbols = symbols;
+    run.count = count;
     done = RansDecodeWide(run);
-    next_ = run.next;
-    largest_first_slot_ = run.largest_first_slot;
-    lane_ = (lane_ + static_cast<uint32_t>(done)) % kMaxLanes;
+    TakeBack(run, done);
   }
   for (; done < count; ++done) symbols[done] = DecodeOne(contexts[done]);
+}
+
+RansDecodeRun RansDecoder::Lend() {
+  return {states_.data(),
+          lanes_,
+          lane_,
+          next_,
+          end_,
+          tables_.slots.data(),
+          tables_.first_slot.data(),
+          tables_.shift,
+          largest_first_slot_,
+          nullptr,
+          nullptr,
+          0};
+}
+
+void RansDecoder::TakeBack(const RansDecodeRun& run, size_t done) {
+  next_ = run.next;
+  largest_first_slot_ = run.largest_first_slot;
+  lane_ = (lane_ + static_cast<uint32_t>(done)) % lanes_;
 }
 
 Result<void> RansDecoder::Finish() const {

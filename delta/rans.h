@@ -30,13 +30,24 @@ inline constexpr uint32_t kProbabilityScale = 1u << kProbabilityBits;
 inline constexpr uint32_t kMaxLanes = 32;
 inline constexpr uint32_t kRansStateLow = 1u << 16;
 
-// One slot of a decoding table: symbol (8 bits), freq - 1 (12), slot - start (12).
+// An entry of a decoding table: symbol (8 bits), freq - 1 (12), first slot of the entry - start
+// (12). Where all frequencies are multiples of 2^shift, an entry stands for so many slots: small
+// tables stay in the first cache.
 using RansSlot = uint32_t;
 // Frequencies of 256 symbols that add up to 4096.
 using FrequencyTable = std::array<uint16_t, 256>;
 
-// Fills 4096 slots. GS_CHECKs the sum.
-void BuildSlots(const FrequencyTable& frequencies, std::span<RansSlot, kProbabilityScale> slots);
+inline constexpr uint32_t kMaxSlotShift = 4;
+// Fills 4096 >> shift entries. GS_CHECKs the sum and the multiples.
+void BuildSlots(const FrequencyTable& frequencies, uint32_t shift, std::span<RansSlot> slots);
+
+// Tables of one shift, one after the other.
+struct RansTables {
+  std::span<const RansSlot> slots;
+  std::span<const uint32_t> first_slot;  // of each context's table
+  uint32_t shift;
+};
+struct RansDecodeRun;  // delta/rans_wide.h
 
 // Encodes symbols[i] with tables[table_of_context[contexts[i]]]; every symbol's frequency must not
 // be 0. `lanes` is 1 or 32.
@@ -47,16 +58,18 @@ std::vector<std::byte> RansEncode(std::span<const uint8_t> symbols,
 
 class RansDecoder {
  public:
-  // `slots`: tables of 4096, one after the other; `first_slot`: of each context's table. Spans must
-  // outlive the decoder. `lanes` is 1 or 32.
-  static Result<RansDecoder> Create(std::span<const std::byte> bytes,
-                                    std::span<const RansSlot> slots,
-                                    std::span<const uint32_t> first_slot, uint32_t lanes);
+  // What `tables` points to must outlive the decoder. `lanes` is 1 or 32.
+  static Result<RansDecoder> Create(std::span<const std::byte> bytes, const RansTables& tables,
+                                    uint32_t lanes);
 
   // Decodes `count` more symbols, each under its context (an index of first_slot). Damaged input
   // gives wrong symbols, never a wrong access; Finish tells.
   void Decode(const uint16_t* contexts, size_t count, uint8_t* symbols);
   uint8_t DecodeOne(uint16_t context);
+  // For who decodes by himself: where the decoder stands (states are its own), and, afterwards,
+  // where it is `done` symbols later.
+  RansDecodeRun Lend();
+  void TakeBack(const RansDecodeRun& run, size_t done);
   // The largest first slot of all contexts seen.
   uint32_t largest_first_slot() const { return largest_first_slot_; }
   // kMalformed unless exactly the encoded symbols were decoded.
@@ -68,8 +81,7 @@ class RansDecoder {
   alignas(64) std::array<uint32_t, kMaxLanes> states_{};
   const std::byte* next_ = nullptr;
   const std::byte* end_ = nullptr;
-  const RansSlot* slots_ = nullptr;
-  const uint32_t* first_slot_ = nullptr;
+  RansTables tables_;
   uint32_t largest_first_slot_ = 0;
   uint32_t lanes_ = 1;
   uint32_t lane_ = 0;

@@ -17,21 +17,31 @@ namespace {
 // 16 words are read at a time, whether needed or not.
 constexpr size_t kWordBytesRead = 32;
 
-GS_TARGET_AVX512 inline __m512i DecodeStep16(RansDecodeRun& run, __m512i state, size_t at,
-                                             __m512i& largest) {
+// How many slots an entry stands for.
+struct Shift16 {
+  __m128i count;
+  __m512i low;
+};
+struct Shift8 {
+  __m128i count;
+  __m256i low;
+};
+
+GS_TARGET_AVX512 inline __m512i DecodeStep16(RansDecodeRun& run, const Shift16& shift,
+                                             __m512i state, size_t at, __m512i& largest) {
   const __m512i context = _mm512_cvtepu16_epi32(
       _mm256_loadu_si256(reinterpret_cast<const __m256i*>(run.contexts + at)));
   const __m512i first = _mm512_i32gather_epi32(context, run.first_slot, 4);
   largest = _mm512_max_epu32(largest, first);
-  const __m512i index =
-      _mm512_add_epi32(first, _mm512_and_si512(state, _mm512_set1_epi32(kProbabilityScale - 1)));
+  const __m512i place = _mm512_and_si512(state, _mm512_set1_epi32(kProbabilityScale - 1));
+  const __m512i index = _mm512_add_epi32(first, _mm512_srl_epi32(place, shift.count));
   const __m512i slot = _mm512_i32gather_epi32(index, run.slots, 4);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(run.symbols + at), _mm512_cvtepi32_epi8(slot));
   const __m512i frequency = _mm512_add_epi32(
       _mm512_and_si512(_mm512_srli_epi32(slot, 8), _mm512_set1_epi32(0xfff)), _mm512_set1_epi32(1));
-  state =
-      _mm512_add_epi32(_mm512_mullo_epi32(frequency, _mm512_srli_epi32(state, kProbabilityBits)),
-                       _mm512_srli_epi32(slot, 20));
+  state = _mm512_add_epi32(
+      _mm512_mullo_epi32(frequency, _mm512_srli_epi32(state, kProbabilityBits)),
+      _mm512_add_epi32(_mm512_srli_epi32(slot, 20), _mm512_and_si512(place, shift.low)));
   const __mmask16 low = _mm512_cmplt_epu32_mask(state, _mm512_set1_epi32(kRansStateLow));
   const __m512i words = _mm512_maskz_expand_epi32(
       low, _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(run.next))));
@@ -42,6 +52,8 @@ GS_TARGET_AVX512 inline __m512i DecodeStep16(RansDecodeRun& run, __m512i state, 
 // Runs from any lane that is a multiple of 16. All vectors of lanes are on their way at once: each
 // waits long for its table entries.
 GS_TARGET_AVX512 size_t Decode16(RansDecodeRun& run) {
+  const Shift16 shift{_mm_cvtsi32_si128(static_cast<int>(run.shift)),
+                      _mm512_set1_epi32(static_cast<int>((1u << run.shift) - 1))};
   constexpr size_t kVectors = kMaxLanes / 16;
   __m512i states[kVectors];
   for (size_t i = 0; i < kVectors; ++i) states[i] = _mm512_loadu_si512(run.states + 16 * i);
@@ -54,12 +66,12 @@ GS_TARGET_AVX512 size_t Decode16(RansDecodeRun& run) {
   while (run.count - done >= 16 && Room(1)) {
     if (place == 0 && run.count - done >= kMaxLanes && Room(kVectors)) {
       for (size_t i = 0; i < kVectors; ++i) {
-        states[i] = DecodeStep16(run, states[i], done + 16 * i, largest);
+        states[i] = DecodeStep16(run, shift, states[i], done + 16 * i, largest);
       }
       done += kMaxLanes;
       continue;
     }
-    states[place] = DecodeStep16(run, states[place], done, largest);
+    states[place] = DecodeStep16(run, shift, states[place], done, largest);
     done += 16;
     place = (place + 1) % kVectors;
   }
@@ -83,15 +95,15 @@ constexpr WordPlaces MakeWordPlaces() {
 }
 constexpr WordPlaces kWordPlaces = MakeWordPlaces();
 
-GS_TARGET_AVX2 inline __m256i DecodeStep8(RansDecodeRun& run, __m256i state, size_t at,
-                                          __m256i& largest) {
+GS_TARGET_AVX2 inline __m256i DecodeStep8(RansDecodeRun& run, const Shift8& shift, __m256i state,
+                                          size_t at, __m256i& largest) {
   const __m256i context =
       _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(run.contexts + at)));
   const __m256i first =
       _mm256_i32gather_epi32(reinterpret_cast<const int*>(run.first_slot), context, 4);
   largest = _mm256_max_epu32(largest, first);
-  const __m256i index =
-      _mm256_add_epi32(first, _mm256_and_si256(state, _mm256_set1_epi32(kProbabilityScale - 1)));
+  const __m256i place = _mm256_and_si256(state, _mm256_set1_epi32(kProbabilityScale - 1));
+  const __m256i index = _mm256_add_epi32(first, _mm256_srl_epi32(place, shift.count));
   const __m256i slot = _mm256_i32gather_epi32(reinterpret_cast<const int*>(run.slots), index, 4);
   const __m256i bytes = _mm256_and_si256(slot, _mm256_set1_epi32(0xff));
   const __m128i halves =
@@ -99,9 +111,9 @@ GS_TARGET_AVX2 inline __m256i DecodeStep8(RansDecodeRun& run, __m256i state, siz
   _mm_storel_epi64(reinterpret_cast<__m128i*>(run.symbols + at), _mm_packus_epi16(halves, halves));
   const __m256i frequency = _mm256_add_epi32(
       _mm256_and_si256(_mm256_srli_epi32(slot, 8), _mm256_set1_epi32(0xfff)), _mm256_set1_epi32(1));
-  state =
-      _mm256_add_epi32(_mm256_mullo_epi32(frequency, _mm256_srli_epi32(state, kProbabilityBits)),
-                       _mm256_srli_epi32(slot, 20));
+  state = _mm256_add_epi32(
+      _mm256_mullo_epi32(frequency, _mm256_srli_epi32(state, kProbabilityBits)),
+      _mm256_add_epi32(_mm256_srli_epi32(slot, 20), _mm256_and_si256(place, shift.low)));
   const __m256i low = _mm256_cmpeq_epi32(_mm256_srli_epi32(state, 16), _mm256_setzero_si256());
   const auto mask = static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(low)));
   const __m256i next =
@@ -115,6 +127,8 @@ GS_TARGET_AVX2 inline __m256i DecodeStep8(RansDecodeRun& run, __m256i state, siz
 
 // Runs from any lane that is a multiple of 8.
 GS_TARGET_AVX2 size_t Decode8(RansDecodeRun& run, size_t done) {
+  const Shift8 shift{_mm_cvtsi32_si128(static_cast<int>(run.shift)),
+                     _mm256_set1_epi32(static_cast<int>((1u << run.shift) - 1))};
   constexpr size_t kVectors = kMaxLanes / 8;
   __m256i states[kVectors];
   for (size_t i = 0; i < kVectors; ++i) {
@@ -128,12 +142,12 @@ GS_TARGET_AVX2 size_t Decode8(RansDecodeRun& run, size_t done) {
   while (run.count - done >= 8 && Room(1)) {
     if (place == 0 && run.count - done >= kMaxLanes && Room(kVectors)) {
       for (size_t i = 0; i < kVectors; ++i) {
-        states[i] = DecodeStep8(run, states[i], done + 8 * i, largest);
+        states[i] = DecodeStep8(run, shift, states[i], done + 8 * i, largest);
       }
       done += kMaxLanes;
       continue;
     }
-    states[place] = DecodeStep8(run, states[place], done, largest);
+    states[place] = DecodeStep8(run, shift, states[place], done, largest);
     done += 8;
     place = (place + 1) % kVectors;
   }
@@ -151,9 +165,11 @@ GS_TARGET_AVX2 size_t Decode8(RansDecodeRun& run, size_t done) {
 // Eight symbols: what is left of a run, or all of a short one.
 GS_TARGET_AVX2 size_t DecodeEight(RansDecodeRun& run, size_t done) {
   if (static_cast<size_t>(run.end - run.next) < kWordBytesRead) return done;
+  const Shift8 shift{_mm_cvtsi32_si128(static_cast<int>(run.shift)),
+                     _mm256_set1_epi32(static_cast<int>((1u << run.shift) - 1))};
   auto* const place = reinterpret_cast<__m256i*>(run.states + (run.lane + done) % kMaxLanes);
   __m256i largest = _mm256_set1_epi32(static_cast<int>(run.largest_first_slot));
-  _mm256_storeu_si256(place, DecodeStep8(run, _mm256_loadu_si256(place), done, largest));
+  _mm256_storeu_si256(place, DecodeStep8(run, shift, _mm256_loadu_si256(place), done, largest));
   for (size_t i = done; i < done + 8; ++i) {
     run.largest_first_slot = std::max(run.largest_first_slot, run.first_slot[run.contexts[i]]);
   }

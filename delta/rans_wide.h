@@ -10,14 +10,16 @@
 
 namespace gguf_shard {
 
-// A run of symbols to decode. `states` has 32 lanes; symbol 0 belongs to `lane`.
+// A run of symbols to decode. Symbol 0 belongs to `lane`.
 struct RansDecodeRun {
   uint32_t* states;
+  uint32_t lanes;  // 32, or there is nothing wide about it
   uint32_t lane;
   const std::byte* next;  // moved on
   const std::byte* end;
   const RansSlot* slots;
   const uint32_t* first_slot;
+  uint32_t shift;
   uint32_t largest_first_slot;  // raised
   const uint16_t* contexts;
   uint8_t* symbols;

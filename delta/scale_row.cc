@@ -41,45 +41,49 @@ GS_WIDE inline int32_t LevelOf(int32_t mantissa, int32_t exponent) {
 }
 
 #if defined(__x86_64__)
-// Eight ratios, shifts beyond the largest not yet looked at.
-GS_TARGET_AVX512 inline __m256i QuotientsOf8(const int32_t* a, const int32_t* b,
-                                             const int32_t* shift, int32_t limit) {
-  const __m256i divisors = _mm256_load_si256(reinterpret_cast<const __m256i*>(b));
-  const __m256i dividends = _mm256_load_si256(reinterpret_cast<const __m256i*>(a));
-  const __m256i shifts = _mm256_load_si256(reinterpret_cast<const __m256i*>(shift));
-  const __mmask8 valid = _mm256_test_epi32_mask(divisors, divisors);
+struct Scales8 {
+  __m256i mantissa;
+  __m256i exponent;
+};
+GS_TARGET_AVX512 inline Scales8 Load8(const ScaleRow& row, uint32_t first) {
+  return {_mm256_load_si256(reinterpret_cast<const __m256i*>(row.mantissa.data() + first)),
+          _mm256_load_si256(reinterpret_cast<const __m256i*>(row.exponent.data() + first))};
+}
+
+GS_TARGET_AVX512 inline __m256i RatiosOf8(const Scales8& a, const Scales8& b, int32_t limit) {
+  const __m256i shift =
+      _mm256_add_epi32(_mm256_sub_epi32(a.exponent, b.exponent), _mm256_set1_epi32(kFractionBits));
+  const auto valid = static_cast<__mmask8>(_mm256_test_epi32_mask(a.mantissa, a.mantissa) &
+                                           _mm256_test_epi32_mask(b.mantissa, b.mantissa));
   const __m512d quotients = _mm512_scalef_pd(
-      _mm512_maskz_div_pd(valid, _mm512_cvtepi32_pd(dividends), _mm512_cvtepi32_pd(divisors)),
-      _mm512_cvtepi32_pd(shifts));
+      _mm512_maskz_div_pd(valid, _mm512_cvtepi32_pd(a.mantissa), _mm512_cvtepi32_pd(b.mantissa)),
+      _mm512_cvtepi32_pd(shift));
   const __m512d bound = _mm512_set1_pd(limit);
-  const __m512d inside =
-      _mm512_max_pd(_mm512_min_pd(quotients, bound), _mm512_sub_pd(_mm512_setzero_pd(), bound));
-  return _mm512_cvttpd_epi32(inside);
+  const __m256i inside = _mm512_cvttpd_epi32(
+      _mm512_max_pd(_mm512_min_pd(quotients, bound), _mm512_sub_pd(_mm512_setzero_pd(), bound)));
+  const __mmask8 negative = _mm256_movepi32_mask(_mm256_xor_si256(a.mantissa, b.mantissa));
+  const __m256i beyond =
+      _mm256_mask_blend_epi32(negative, _mm256_set1_epi32(limit), _mm256_set1_epi32(-limit));
+  const __mmask8 is_beyond = _mm256_cmpgt_epi32_mask(shift, _mm256_set1_epi32(kLargestShift));
+  return _mm256_maskz_mov_epi32(valid, _mm256_mask_mov_epi32(inside, is_beyond, beyond));
 }
 
 GS_TARGET_AVX512 void FixedRatiosAvx512(const ScaleRow& a, const ScaleRow& b, uint32_t count,
                                         int32_t limit, Row<int32_t>& ratios) {
-  const __m512i dividends = _mm512_load_si512(a.mantissa.data());
-  const __m512i divisors = _mm512_load_si512(b.mantissa.data());
-  const __m512i shifts = _mm512_add_epi32(
-      _mm512_sub_epi32(_mm512_load_si512(a.exponent.data()), _mm512_load_si512(b.exponent.data())),
-      _mm512_set1_epi32(kFractionBits));
-  alignas(64) Row<int32_t> shift;
-  _mm512_store_si512(shift.data(), shifts);
-  const __m256i low = QuotientsOf8(a.mantissa.data(), b.mantissa.data(), shift.data(), limit);
-  const __m256i high = count <= 8 ? low
-                                  : QuotientsOf8(a.mantissa.data() + 8, b.mantissa.data() + 8,
-                                                 shift.data() + 8, limit);
-  const __m512i inside = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-  const __mmask16 negative =
-      _mm512_cmplt_epi32_mask(_mm512_xor_si512(dividends, divisors), _mm512_setzero_si512());
-  const __m512i beyond =
-      _mm512_mask_blend_epi32(negative, _mm512_set1_epi32(limit), _mm512_set1_epi32(-limit));
-  const __mmask16 is_beyond = _mm512_cmpgt_epi32_mask(shifts, _mm512_set1_epi32(kLargestShift));
-  const __mmask16 valid =
-      _mm512_test_epi32_mask(dividends, dividends) & _mm512_test_epi32_mask(divisors, divisors);
-  _mm512_storeu_si512(ratios.data(), _mm512_maskz_mov_epi32(
-                                         valid, _mm512_mask_mov_epi32(inside, is_beyond, beyond)));
+  for (uint32_t i = 0; i < count; i += 8) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(ratios.data() + i),
+                        RatiosOf8(Load8(a, i), Load8(b, i), limit));
+  }
+}
+
+GS_TARGET_AVX512 void RatiosToAvx512(const ScaleRow& a, Scale divisor, uint32_t count,
+                                     int32_t limit, Row<int32_t>& ratios) {
+  const Scales8 divisors{_mm256_set1_epi32(static_cast<int32_t>(divisor.mantissa)),
+                         _mm256_set1_epi32(divisor.exponent)};
+  for (uint32_t i = 0; i < count; i += 8) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(ratios.data() + i),
+                        RatiosOf8(Load8(a, i), divisors, limit));
+  }
 }
 #endif
 
@@ -94,6 +98,19 @@ void MultiplyRow(Scale scale, const Row<int16_t>& factors, ScaleRow& products) {
   });
 }
 
+void ScalesOfHalves(const std::array<uint16_t, 8>& halves, ScaleRow& row) {
+  RunWide([from = halves.data(), to = row.mantissa.data(), exponents = row.exponent.data()]()
+              GS_WIDE {
+                for (uint32_t i = 0; i < 8; ++i) {
+                  const int32_t fraction = from[i] & 0x3ff;
+                  const int32_t exponent = from[i] >> 10 & 0x1f;
+                  const int32_t magnitude = exponent == 0 ? fraction : fraction + 1024;
+                  to[i] = (from[i] & 0x8000) != 0 ? -magnitude : magnitude;
+                  exponents[i] = exponent == 0 ? -24 : exponent - 25;
+                }
+              });
+}
+
 void FixedRatios(const ScaleRow& a, const ScaleRow& b, uint32_t count, int32_t limit,
                  Row<int32_t>& ratios) {
 #if defined(__x86_64__)
@@ -103,6 +120,20 @@ void FixedRatios(const ScaleRow& a, const ScaleRow& b, uint32_t count, int32_t l
     for (uint32_t i = 0; i < count; ++i) {
       const int32_t shift = a.exponent[i] - b.exponent[i] + static_cast<int32_t>(kFractionBits);
       ratios[i] = RatioOf(a.mantissa[i], b.mantissa[i], shift, limit);
+    }
+  });
+}
+
+void FixedRatiosTo(const ScaleRow& a, Scale divisor, uint32_t count, int32_t limit,
+                   Row<int32_t>& ratios) {
+#if defined(__x86_64__)
+  if (WideInUse() == Wide::kAvx512) return RatiosToAvx512(a, divisor, count, limit, ratios);
+#endif
+  const auto mantissa = static_cast<int32_t>(divisor.mantissa);
+  RunWide([&]() GS_WIDE {
+    for (uint32_t i = 0; i < count; ++i) {
+      const int32_t shift = a.exponent[i] - divisor.exponent + static_cast<int32_t>(kFractionBits);
+      ratios[i] = RatioOf(a.mantissa[i], mantissa, shift, limit);
     }
   });
 }

@@ -31,9 +31,14 @@ struct ScaleRow {
 
 // scale * factors[i].
 void MultiplyRow(Scale scale, const Row<int16_t>& factors, ScaleRow& products);
-// FixedRatio(a[i], b[i], limit), of the first `count` scales.
+// ScaleFromF16(halves[i]), the first eight of the row.
+void ScalesOfHalves(const std::array<uint16_t, 8>& halves, ScaleRow& row);
+// FixedRatio(a[i], b[i], limit), of the first `count` scales: 8 or 16.
 void FixedRatios(const ScaleRow& a, const ScaleRow& b, uint32_t count, int32_t limit,
                  Row<int32_t>& ratios);
+// FixedRatio(a[i], divisor, limit), likewise.
+void FixedRatiosTo(const ScaleRow& a, Scale divisor, uint32_t count, int32_t limit,
+                   Row<int32_t>& ratios);
 // ScaleLevel(scales[i]).
 void ScaleLevels(const ScaleRow& scales, Row<int32_t>& levels);
 

@@ -64,6 +64,7 @@ class StreamReader {
     streams_[stream].Read(contexts, count, symbols);
   }
   uint32_t CodeMagnitude(uint32_t token, uint32_t) { return raw_.GetMagnitude(token); }
+  SymbolReader& reader(uint32_t stream) { return streams_[stream]; }
 
   // kMalformed unless everything was read.
   Result<void> Finish() const;

@@ -58,6 +58,9 @@ class SymbolWriter {
 
 class SymbolReader {
  public:
+  // The tables of this many contexts beyond the last can be looked at by who decodes by himself.
+  static constexpr uint32_t kContextPadding = 32;
+
   // Takes its model from `model`; `data` must outlive the reader.
   static Result<SymbolReader> Create(uint32_t context_count, ByteReader& model,
                                      std::span<const std::byte> data);
@@ -70,14 +73,18 @@ class SymbolReader {
     bad_context_ = true;
     return 0;
   }
+  // Nothing when the stream has no symbol.
+  RansDecoder* decoder() { return decoder_ ? &*decoder_ : nullptr; }
   Result<void> Finish() const;
 
  private:
   SymbolReader() = default;
 
-  // By context. Contexts without a table have one more that gives zeros, after the others.
+  // By context, and kContextPadding more. Contexts without a table have one more that gives zeros,
+  // after the others.
   std::vector<uint32_t> first_slot_;
   std::vector<RansSlot> slots_;
+  uint32_t table_slots_ = 0;
   std::optional<RansDecoder> decoder_;
   bool bad_context_ = false;
 };
