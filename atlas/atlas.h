@@ -51,7 +51,7 @@ struct AtlasOptions {
   uint32_t io_threads = 4;  // reads in flight
   // Of the pool, for streamed runs. What the ring has, the resident share lacks, and a ring that
   // the processor's cache holds is filled faster.
-  uint64_t max_ring_bytes = uint64_t{8} << 20;
+  uint64_t max_ring_bytes = uint64_t{12} << 20;
   IoMethod io_method = IoMethod::kAuto;
   CachePolicy cache_policy = CachePolicy::kLru;  // of runs used on demand
   uint32_t concurrent_pins = 4;                  // runs pinned at once, at most (number of workers)

@@ -70,7 +70,10 @@ void Residency::BeginUse(RunState& state) {
   if (state.place == Place::kFrame) {
     frames_.CountUse(static_cast<uint32_t>(state.holder), PassTime());
   }
-  if (state.place == Place::kRing && state.in_turn) ring_.entry(state.holder).in_use = true;
+  if (state.place != Place::kRing) return;
+  // A worker that was kept from pinning its run while others went on comes too late to be in turn.
+  StreamRing::Entry& entry = ring_.entry(state.holder);
+  if (state.in_turn || entry.turn < tracker_.frontier()) entry.in_use = true;
 }
 
 void Residency::Unpin(uint32_t run_index) {

@@ -32,13 +32,13 @@
 namespace gguf_shard {
 
 inline constexpr uint32_t kMaxIoThreads = 64;
-// The ring's share of the scheduled pages, and that of experts in the pool when not even the
+// The ring's share of what has to be streamed, and that of experts in the pool when not even the
 // scheduled runs all fit: one part of so many.
-inline constexpr uint64_t kRingShare = 100;
+inline constexpr uint64_t kRingShare = 50;
 inline constexpr uint64_t kExpertCacheShare = 8;
 inline constexpr uint32_t kNoSlot = ~uint32_t{0};
 inline constexpr uint32_t kMaxReadPages = 256;      // 1 MiB, into own slots
-inline constexpr uint32_t kMaxRingReadPages = 128;  // 512 KiB
+inline constexpr uint32_t kMaxRingReadPages = 256;  // 1 MiB
 inline constexpr uint32_t kSpreadChunkPages = 256;  // pinned or streamed together
 
 struct FrameClass {
@@ -61,6 +61,11 @@ struct ResidencyPlan {
 
   bool everything_fits() const { return frame_classes.empty(); }
 };
+
+// The ring that streams best when `available_pages` of memory serve `scheduled_pages`, were there
+// no other bound on it.
+uint64_t WantedRingPages(uint64_t scheduled_pages, uint64_t available_pages,
+                         const AtlasOptions& options);
 
 // Slots that the smallest pool has.
 uint64_t MinimumPoolPages(const RunTable& runs, const AtlasOptions& options);

@@ -18,7 +18,6 @@ constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
 constexpr uint64_t kMaxPieces = uint64_t{1} << 16;
 // Eight bytes are kept for each.
 constexpr uint64_t kMaxPieceUses = uint64_t{1} << 27;
-constexpr uint64_t kMaxRingBytes = uint64_t{8} << 20;
 
 // The shards in pieces, numbered through.
 struct Pieces {
@@ -127,7 +126,9 @@ struct PoolDivision {
     uint64_t resident_bytes = scheduled_bytes;
     uint64_t ring_bytes = 0;
     if (scheduled_bytes + floor_bytes > pool_bytes) {
-      ring_bytes = std::min({scheduled_bytes / kRingShare, kMaxRingBytes, pool_bytes / 2});
+      const uint64_t wanted_pages = WantedRingPages(
+          scheduled_bytes / kPageBytes, (pool_bytes - floor_bytes) / kPageBytes, AtlasOptions{});
+      ring_bytes = std::min(wanted_pages * kPageBytes, pool_bytes / 2);
       resident_bytes = pool_bytes - floor_bytes - ring_bytes;
     }
     cache_bytes = pool_bytes - resident_bytes - ring_bytes;

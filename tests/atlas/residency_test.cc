@@ -162,6 +162,28 @@ TEST(Residency, WorkersOutOfOrderCauseNoExtraReads) {
   }
 }
 
+// A worker may lose its processor between taking a run and pinning it, for a time in which the
+// others use hundreds. What it comes back for is freed as ever, or it would bar the ring.
+TEST(Residency, WorkerThatComesLateDoesNotStopReadAhead) {
+  SyntheticModel model;
+  for (int i = 0; i < 6; ++i) model.AddMatrix("m" + std::to_string(i), 100, 32);
+  Machine machine(model, Range(0, 6), PoolOf(3000));
+  machine.Drain();
+  machine.Pass();
+  const uint32_t matrix_runs = machine.schedule().size() / 6;
+  for (uint32_t late = 0; late < matrix_runs; ++late) {
+    const uint32_t run = machine.schedule().RunAt(late);
+    if (machine.plan().own_slot[run] != kNoSlot) continue;
+    machine.Pass(0, late);
+    machine.Pass(late + 1, matrix_runs);
+    machine.Use(run);
+    machine.Drain();
+    const uint64_t stalled_pages = machine.counts().stalled_pages;
+    machine.Pass(matrix_runs, machine.schedule().size());
+    ASSERT_EQ(machine.counts().stalled_pages, stalled_pages) << "after run " << late;
+  }
+}
+
 TEST(Residency, AbandonedPassCostsAtMostTheRingAndRecovers) {
   const SyntheticModel model = DenseModel();
   for (const uint64_t pool_pages : {1000u, 3600u, 7300u}) {
