@@ -1,5 +1,6 @@
 #include "delta/quant_predict.h"
 
+#include "delta/scales_avx512.h"
 #include "delta/wide.h"
 
 #if defined(__x86_64__)
@@ -147,6 +148,38 @@ GS_TARGET_AVX2 void PredictUnitAvx2(const StepRange& range, const UnitPlaces& pl
       reinterpret_cast<__m128i*>(quant),
       _mm_packs_epi16(_mm256_castsi256_si128(quants), _mm256_extracti128_si256(quants, 1)));
 }
+
+// PlaceUnits, eight units at a time, where what a unit shares is a block or a sub-block.
+GS_TARGET_AVX512 void PlaceUnitsAvx512(const QuantFormat& format, const BaseView& base,
+                                       const QuantGroup& target, int32_t noise,
+                                       UnitPlaces& places) {
+  const bool has_scales = format.scale_bits != 0;
+  const Scale d = ScaleFromF16(target.d[0]);
+  Scale m = ScaleFromF16(target.m[0]);
+  if (format.m_is_subtracted) m.mantissa = -m.mantissa;
+  const __m256i last = Same8(static_cast<int32_t>(kQuantLevels) - 1);
+  for (uint32_t first = 0; first < kRowScales >> base.unit_shift; first += 8) {
+    const Scales8 slopes = has_scales ? MultiplyScale(d, target.scale.data() + first)
+                                      : ScalesFromHalves(target.d.data());
+    const Scales8 base_offsets = LoadScales(base.offset, first);
+    __m256i start = _mm256_setzero_si256();
+    if (_mm256_test_epi32_mask(base_offsets.mantissa, base_offsets.mantissa) != 0) {
+      start = RatiosOf(base_offsets, slopes, kMaxOffset);
+    }
+    if (format.has_m) {
+      const Scales8 offsets = format.min_bits != 0 ? MultiplyScale(m, target.min.data() + first)
+                                                   : ScalesFromHalves(target.m.data());
+      start = _mm256_sub_epi32(start, RatiosOf(offsets, slopes, kMaxOffset));
+    }
+    start = _mm256_min_epi32(_mm256_max_epi32(start, Same8(-kMaxOffset)), Same8(kMaxOffset));
+    const __m256i level = _mm256_sub_epi32(LevelsOf(slopes), Same8(noise - 4));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(places.ratio.data() + first),
+                       RatiosOf(LoadScales(base.slope, first), slopes, kMaxRatio));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(places.start.data() + first), start);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(places.level.data() + first),
+                       _mm256_min_epi32(_mm256_max_epi32(level, _mm256_setzero_si256()), last));
+  }
+}
 #endif
 
 using UnitPredictor = void (*)(const StepRange&, const UnitPlaces&, uint32_t, const int16_t*,
@@ -183,8 +216,13 @@ GS_WIDE inline void UnfoldBytes(const int8_t* __restrict predicted,
 
 void PlaceUnits(const QuantFormat& format, const BaseView& base, const QuantGroup& target,
                 int32_t noise, UnitPlaces& places) {
-  const uint32_t count = kRowScales >> base.unit_shift;
   places.unit_shift = base.unit_shift;
+#if defined(__x86_64__)
+  if (WideInUse() == Wide::kAvx512 && format.sub_weights == kViewUnit << base.unit_shift) {
+    return PlaceUnitsAvx512(format, base, target, noise, places);
+  }
+#endif
+  const uint32_t count = kRowScales >> base.unit_shift;
   ScaleRow slopes;
   UnitSlopes(format, target, base.unit_shift, slopes);
   Row<int32_t> target_start{};

@@ -2,16 +2,11 @@
 
 #include <bit>
 
+#include "delta/scales_avx512.h"
 #include "delta/wide.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace gguf_shard {
 namespace {
-
-constexpr int32_t kLargestShift = 38;  // beyond: 0, or the limit
 
 GS_WIDE inline double PowerOfTwo(int32_t exponent) {
   return std::bit_cast<double>(static_cast<uint64_t>(1023 + exponent) << 52);
@@ -41,48 +36,20 @@ GS_WIDE inline int32_t LevelOf(int32_t mantissa, int32_t exponent) {
 }
 
 #if defined(__x86_64__)
-struct Scales8 {
-  __m256i mantissa;
-  __m256i exponent;
-};
-GS_TARGET_AVX512 inline Scales8 Load8(const ScaleRow& row, uint32_t first) {
-  return {_mm256_load_si256(reinterpret_cast<const __m256i*>(row.mantissa.data() + first)),
-          _mm256_load_si256(reinterpret_cast<const __m256i*>(row.exponent.data() + first))};
-}
-
-GS_TARGET_AVX512 inline __m256i RatiosOf8(const Scales8& a, const Scales8& b, int32_t limit) {
-  const __m256i shift =
-      _mm256_add_epi32(_mm256_sub_epi32(a.exponent, b.exponent), _mm256_set1_epi32(kFractionBits));
-  const auto valid = static_cast<__mmask8>(_mm256_test_epi32_mask(a.mantissa, a.mantissa) &
-                                           _mm256_test_epi32_mask(b.mantissa, b.mantissa));
-  const __m512d quotients = _mm512_scalef_pd(
-      _mm512_maskz_div_pd(valid, _mm512_cvtepi32_pd(a.mantissa), _mm512_cvtepi32_pd(b.mantissa)),
-      _mm512_cvtepi32_pd(shift));
-  const __m512d bound = _mm512_set1_pd(limit);
-  const __m256i inside = _mm512_cvttpd_epi32(
-      _mm512_max_pd(_mm512_min_pd(quotients, bound), _mm512_sub_pd(_mm512_setzero_pd(), bound)));
-  const __mmask8 negative = _mm256_movepi32_mask(_mm256_xor_si256(a.mantissa, b.mantissa));
-  const __m256i beyond =
-      _mm256_mask_blend_epi32(negative, _mm256_set1_epi32(limit), _mm256_set1_epi32(-limit));
-  const __mmask8 is_beyond = _mm256_cmpgt_epi32_mask(shift, _mm256_set1_epi32(kLargestShift));
-  return _mm256_maskz_mov_epi32(valid, _mm256_mask_mov_epi32(inside, is_beyond, beyond));
-}
-
 GS_TARGET_AVX512 void FixedRatiosAvx512(const ScaleRow& a, const ScaleRow& b, uint32_t count,
                                         int32_t limit, Row<int32_t>& ratios) {
   for (uint32_t i = 0; i < count; i += 8) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(ratios.data() + i),
-                        RatiosOf8(Load8(a, i), Load8(b, i), limit));
+                        RatiosOf(LoadScales(a, i), LoadScales(b, i), limit));
   }
 }
 
 GS_TARGET_AVX512 void RatiosToAvx512(const ScaleRow& a, Scale divisor, uint32_t count,
                                      int32_t limit, Row<int32_t>& ratios) {
-  const Scales8 divisors{_mm256_set1_epi32(static_cast<int32_t>(divisor.mantissa)),
-                         _mm256_set1_epi32(divisor.exponent)};
+  const Scales8 divisors = SameScales(divisor);
   for (uint32_t i = 0; i < count; i += 8) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(ratios.data() + i),
-                        RatiosOf8(Load8(a, i), divisors, limit));
+                        RatiosOf(LoadScales(a, i), divisors, limit));
   }
 }
 #endif

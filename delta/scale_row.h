@@ -14,6 +14,7 @@
 namespace gguf_shard {
 
 inline constexpr uint32_t kRowScales = 16;
+inline constexpr int32_t kLargestShift = 38;  // of a ratio; beyond: 0, or the limit
 
 template <typename T>
 using Row = std::array<T, kRowScales>;
