@@ -29,6 +29,8 @@ Result<uint32_t> FrameBuilder::Add(const FrameTypes& types, std::span<const std:
   }
   if (place == open_.end()) {
     open_.push_back({next_number_++, types, buffers_.Take(), buffers_.Take()});
+    open_.back().target.reserve(kFrameBytes);
+    open_.back().base.reserve(kFrameBytes);
     place = open_.end() - 1;
   }
   place->target.insert(place->target.end(), target.begin(), target.end());

@@ -1,6 +1,7 @@
 #include "delta/target_hasher.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/cancel.h"
 
@@ -23,27 +24,41 @@ Result<std::unique_ptr<TargetHasher>> TargetHasher::Create(const ModelView& targ
   return hasher;
 }
 
-std::span<std::byte> TargetHasher::NextBuffer(uint64_t byte_size) {
-  last_buffer_ = 1 - last_buffer_;
-  std::vector<std::byte>& buffer = buffers_[last_buffer_];
-  if (buffer.size() < byte_size) buffer.resize(byte_size);
-  return std::span(buffer).first(byte_size);
+Result<std::span<std::byte>> TargetHasher::NextBuffer(uint64_t byte_size) {
+  if (buffer_bytes_ != 0 && byte_size > buffers_[buffer_].size() - buffer_bytes_) {
+    GS_TRY(HandOn());
+    buffer_ = 1 - buffer_;
+    buffer_bytes_ = 0;
+  }
+  std::vector<std::byte>& buffer = buffers_[buffer_];
+  if (buffer_bytes_ == 0 && buffer.size() < byte_size) {
+    buffer.resize(std::max(byte_size, kHashReadBytes));
+  }
+  return std::span(buffer).subspan(buffer_bytes_, byte_size);
 }
 
-Result<void> TargetHasher::Offer(uint32_t tensor_index, uint64_t offset,
-                                 std::span<const std::byte> bytes) {
-  GS_TRY(task_.Wait());
+void TargetHasher::Offer(uint32_t tensor_index, uint64_t offset, std::span<const std::byte> bytes) {
+  buffer_bytes_ += bytes.size();
   const ViewTensor& tensor = target_.tensors()[tensor_index];
-  if (target_.files()[tensor.file_index].sha256) return {};
-  const uint64_t place = tensor.offset + offset;
-  return task_.Submit([this, file_index = tensor.file_index, place, bytes]() -> Result<void> {
-    GS_TRY(ReadUntil(file_index, place));
-    FileState& file = files_[file_index];
-    if (file.position != place) return {};
-    file.hasher.Update(bytes);
-    file.position += bytes.size();
-    return {};
-  });
+  if (target_.files()[tensor.file_index].sha256) return;
+  offered_.push_back({tensor.file_index, tensor.offset + offset, bytes});
+}
+
+Result<void> TargetHasher::HandOn() {
+  GS_TRY(task_.Wait());
+  if (offered_.empty()) return {};
+  return task_.Submit([this, offered = std::exchange(offered_, {})] { return Hash(offered); });
+}
+
+Result<void> TargetHasher::Hash(std::span<const Offered> offered) {
+  for (const Offered& part : offered) {
+    GS_TRY(ReadUntil(part.file_index, part.place));
+    FileState& file = files_[part.file_index];
+    if (file.position != part.place) continue;
+    file.hasher.Update(part.bytes);
+    file.position += part.bytes.size();
+  }
+  return {};
 }
 
 Result<void> TargetHasher::ReadUntil(uint32_t file_index, uint64_t end) {
@@ -68,6 +83,7 @@ Result<void> TargetHasher::ReadUntil(uint32_t file_index, uint64_t end) {
 }
 
 Result<std::vector<Sha256Digest>> TargetHasher::Finish() {
+  GS_TRY(HandOn());
   GS_TRY(task_.Wait());
   std::vector<Sha256Digest> digests;
   for (uint32_t i = 0; i < files_.size(); ++i) {

@@ -169,9 +169,10 @@ Result<TensorDiffer::Outcome> TensorDiffer::Diff(uint32_t target_tensor,
   uint64_t base_read = 0;
   for (uint64_t offset = 0; offset < job.target_bytes; offset += read_bytes) {
     GS_TRY(CheckCancelled());
-    const auto target = hasher_.NextBuffer(std::min(read_bytes, job.target_bytes - offset));
+    GS_ASSIGN(const auto target,
+              hasher_.NextBuffer(std::min(read_bytes, job.target_bytes - offset)));
     GS_TRY(target_.ReadTensor(target_tensor, offset, target));
-    GS_TRY(hasher_.Offer(target_tensor, offset, target));
+    hasher_.Offer(target_tensor, offset, target);
     target_hasher.Update(target);
     const uint64_t base_first =
         job.base_tensor ? std::min(FrameBaseBytes(job.types, offset).value_or(0), job.base_bytes)
