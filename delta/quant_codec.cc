@@ -65,22 +65,42 @@ double ToDouble(Scale scale) {
   return static_cast<double>(scale.mantissa) * std::bit_cast<double>(exponent << 52);
 }
 
+// The sixteen weights of a unit: slopes and levels of both sides, what the offsets differ by.
+struct UnitPair {
+  float target_slope;
+  float base_slope;
+  float offset;
+  const int16_t* target_level;
+  const int16_t* base_level;
+};
+
+GS_WIDE inline void AddDifferences(const UnitPair& pair, float* __restrict sums) {
+  const float target_slope = pair.target_slope;
+  const float base_slope = pair.base_slope;
+  const float offset = pair.offset;
+  const int16_t* __restrict const target_level = pair.target_level;
+  const int16_t* __restrict const base_level = pair.base_level;
+  for (uint32_t i = 0; i < kViewUnit; ++i) {
+    sums[i] += std::abs(target_slope * static_cast<float>(target_level[i]) -
+                        base_slope * static_cast<float>(base_level[i]) + offset);
+  }
+}
+
 // The level of the mean absolute difference, 1..255. What is found here is written to the frame, so
 // floating point does no harm; sums have one order, so that every machine makes the same patch.
 uint8_t MeasureNoise(const BaseView& base, const BaseView& target, uint32_t weight_count) {
-  std::array<float, kViewUnit> sums{};
+  std::array<float, kViewUnit> sums;
   RunWide([&]() GS_WIDE {
-    for (uint32_t unit = 0; unit < weight_count / kViewUnit; ++unit) {
-      const auto base_slope = static_cast<float>(ToDouble(base.slope[unit >> base.unit_shift]));
-      const auto target_slope = static_cast<float>(ToDouble(target.slope[unit >> base.unit_shift]));
-      const auto offset = static_cast<float>(ToDouble(target.offset[unit >> base.unit_shift]) -
-                                             ToDouble(base.offset[unit >> base.unit_shift]));
-      for (uint32_t i = 0; i < kViewUnit; ++i) {
-        const uint32_t weight = unit * kViewUnit + i;
-        sums[i] += std::abs(target_slope * static_cast<float>(target.level[weight]) -
-                            base_slope * static_cast<float>(base.level[weight]) + offset);
-      }
+    std::array<float, kViewUnit> parts{};
+    for (uint32_t first = 0; first < weight_count; first += kViewUnit) {
+      const uint32_t unit = first / kViewUnit >> base.unit_shift;
+      const double offset = ToDouble(target.offset[unit]) - ToDouble(base.offset[unit]);
+      AddDifferences({static_cast<float>(ToDouble(target.slope[unit])),
+                      static_cast<float>(ToDouble(base.slope[unit])), static_cast<float>(offset),
+                      target.level.data() + first, base.level.data() + first},
+                     parts.data());
     }
+    sums = parts;
   });
   double sum = 0;
   for (const float part : sums) sum += static_cast<double>(part);
