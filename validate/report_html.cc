@@ -101,7 +101,7 @@ std::string Findings(const ValidationReport& report) {
         "them</td></tr>",
         count - kMostFindingRows);
   }
-  return "<section><h2>What is wrong</h2><div class=\"scroll\"><table "
+  return "<section><h2>What is wrong</h2><div class=\"scroll tall\"><table "
          "class=\"findings\"><thead><tr><th>check</th>"
          "<th>pages</th><th>where</th><th>layer</th><th>zone</th><th>what</th></tr></"
          "thead><tbody>" +

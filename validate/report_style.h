@@ -22,7 +22,8 @@ h1{margin:.1em 0 .3em;font-size:1.9rem;line-height:1.2}h2{font-size:1.15rem;marg
 .tiles,.key{list-style:none;display:flex;flex-wrap:wrap;gap:8px;margin:12px 0 6px;padding:0}
 .tiles li{border:1px solid var(--line);border-radius:6px;padding:4px 12px;color:var(--soft)}.tiles b{font-size:1.2rem;color:var(--ink)}
 section{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:16px;margin:0 0 16px}
-.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.88rem}
+.scroll{overflow-x:auto}.tall{max-height:30rem;overflow-y:auto}
+.tall th{position:sticky;top:0;background:var(--card)}table{border-collapse:collapse;width:100%;font-size:.88rem}
 th,td{text-align:left;vertical-align:top;padding:6px 10px 6px 0;border-bottom:1px solid var(--line);min-width:3.5em}
 th{color:var(--soft);font-weight:600}th,.status{white-space:nowrap}td{overflow-wrap:normal}.checks td:nth-child(4){overflow-wrap:anywhere}.findings td:last-child,.checks td:nth-child(3),.checks td:nth-child(4){min-width:17em}
 td.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
