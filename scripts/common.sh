@@ -35,10 +35,11 @@ configure() {
   local folder=build/$1
   if [[ ! -f $folder/build.ninja ]]; then
     local log=$folder-configure.log
-    local unity=OFF
-    [[ $1 != release && $1 != asan ]] || unity=ON
+    local options=()
+    [[ $1 != release && $1 != asan ]] || options+=(-DGS_UNITY=ON)
+    [[ $1 != asan ]] || options+=(-DGS_TEST_SHARDS=4)  # a process takes long to start there
     mkdir -p build
-    cmake --preset "$1" -DGS_UNITY="$unity" >"$log" 2>&1 || {
+    cmake --preset "$1" "${options[@]}" >"$log" 2>&1 || {
       cat "$log" >&2
       die "CMake could not configure the build (log: $log)."
     }

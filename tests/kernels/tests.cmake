@@ -20,6 +20,5 @@ if(TARGET gs_kernels AND CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
     get_source_file_property(flags ${source} TARGET_DIRECTORY gs_kernels COMPILE_OPTIONS)
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${flags}")
   endforeach()
-  gtest_discover_tests(kernels_amx_model_test TEST_PREFIX kernels.model. TEST_FILTER *_amx
-                       DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+  gs_discover_tests(kernels_amx_model_test kernels.model. *_amx)
 endif()
