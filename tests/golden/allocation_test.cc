@@ -33,6 +33,8 @@ void* CountedAllocation(size_t size_bytes, size_t alignment) {
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
+// Not inlined: beside a call of operator new GCC would take free for a mistake.
+[[gnu::noinline]] void FreeAllocation(void* memory) { std::free(memory); }
 }  // namespace
 
 void* operator new(size_t size_bytes) {
@@ -41,10 +43,10 @@ void* operator new(size_t size_bytes) {
 void* operator new(size_t size_bytes, std::align_val_t alignment) {
   return CountedAllocation(size_bytes, static_cast<size_t>(alignment));
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory) noexcept { FreeAllocation(memory); }
+void operator delete(void* memory, size_t) noexcept { FreeAllocation(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { FreeAllocation(memory); }
+void operator delete(void* memory, size_t, std::align_val_t) noexcept { FreeAllocation(memory); }
 #endif
 
 namespace gguf_shard {
