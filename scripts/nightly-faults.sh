@@ -8,6 +8,7 @@
 # it came and how long a million would take. Models: the in-tree one when none is named; several
 # take turns. Each round has a seed of its own; one that fails prints the commands that repeat its
 # checks, and the next begins all the same. At the end: what became of the faults of every class.
+# With GGUF_SHARD_DEVICE=vulkan (as for --device) the device. checks take part: several times slower.
 # Cores and copies lie in TMPDIR: one in memory (TMPDIR=/dev/shm) makes it several times as fast.
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 source scripts/common.sh
@@ -19,6 +20,7 @@ models=("$@")
 ((${#models[@]})) || models=(tests/data/tale-Q4_K_M.gguf)
 program=${GGUF_SHARD:-build/release/gguf-shard}
 [[ -x $program ]] || build release gguf-shard
+device=${GGUF_SHARD_DEVICE:-cpu}
 each=21000
 hang_seconds=3600 # no round takes nearly as long
 
@@ -63,7 +65,7 @@ while ((injected < faults)); do
   rm -f "$folder/report.json"
   status=0
   timeout --foreground -k 10 "$hang_seconds" \
-    "$program" validate -q "$core" --only chaos --device cpu \
+    "$program" validate -q "$core" --only chaos --device "$device" \
     --scratch "$folder" --faults "$each" --seed "$seed" --report "$folder/report.json" || status=$?
   if ((status == 124 || status == 137)); then
     hung=$((hung + 1))
