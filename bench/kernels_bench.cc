@@ -289,8 +289,8 @@ void AttendToPositions(benchmark::State& state, KvType type, KernelIsa isa) {
 }
 
 void RegisterAll() {
-  for (const KernelIsa isa : {KernelIsa::kAmx, KernelIsa::kAvx512Vnni, KernelIsa::kAvx2,
-                              KernelIsa::kNeon, KernelIsa::kPortable}) {
+  for (const KernelIsa isa : {KernelIsa::kAmx, KernelIsa::kAvx512Vnni, KernelIsa::kAvxVnni,
+                              KernelIsa::kAvx2, KernelIsa::kNeon, KernelIsa::kPortable}) {
     if (!KernelIsaIsSupported(isa)) continue;
     for (const TensorType type : kMatMulTypes) {
       const std::string suffix =

@@ -24,6 +24,7 @@ QuantizeKernel ChooseQuantizeKernel() {
     case KernelIsa::kAmx:
     case KernelIsa::kAvx512Vnni:
       return avx512::QuantizeGroups;
+    case KernelIsa::kAvxVnni:
     case KernelIsa::kAvx2:
       return avx2::QuantizeGroups;
 #elif defined(__aarch64__)

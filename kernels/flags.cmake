@@ -4,6 +4,7 @@
 # source, so the note about their calling convention (psabi) does not concern us.
 set(gs_kernel_flags -O3 -Wno-psabi -fno-math-errno -fno-trapping-math)
 set(gs_kernel_avx2_flags -mavx2 -mfma -mf16c)
+set(gs_kernel_avxvnni_flags ${gs_kernel_avx2_flags} -mavxvnni)
 set(gs_kernel_avx512_flags ${gs_kernel_avx2_flags} -mavx512f -mavx512bw -mavx512vl -mavx512dq
                            -mavx512vnni -mprefer-vector-width=512)
 set(gs_kernel_amx_flags -mamx-tile -mamx-int8)
@@ -33,6 +34,8 @@ foreach(source IN LISTS gs_kernel_cpu_sources)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
     if(name MATCHES "^avx2_")
       list(APPEND flags ${gs_kernel_avx2_flags})
+    elseif(name MATCHES "^avxvnni_")
+      list(APPEND flags ${gs_kernel_avxvnni_flags})
     elseif(name MATCHES "^avx512_")
       list(APPEND flags ${gs_kernel_avx512_flags})
     elseif(name MATCHES "^amx_")

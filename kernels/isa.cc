@@ -38,6 +38,17 @@ bool HasAvx2() {
 #endif
 }
 
+// Neither GCC 12 nor clang 14 has a name for it in __builtin_cpu_supports.
+bool HasAvxVnni() {
+#if defined(__x86_64__)
+  constexpr unsigned kAvxVnni = 1u << 4;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return HasAvx2() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & kAvxVnni) != 0;
+#else
+  return false;
+#endif
+}
+
 bool HasAvx512Vnni() {
 #if defined(__x86_64__)
   return HasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -80,7 +91,7 @@ std::optional<KernelIsa> IsaFromEnvironment() {
   const char* text = std::getenv("GGUF_SHARD_ISA");
   if (text == nullptr) return std::nullopt;
   for (const auto isa : {KernelIsa::kPortable, KernelIsa::kNeon, KernelIsa::kAvx2,
-                         KernelIsa::kAvx512Vnni, KernelIsa::kAmx}) {
+                         KernelIsa::kAvxVnni, KernelIsa::kAvx512Vnni, KernelIsa::kAmx}) {
     if (KernelIsaName(isa) == text) return isa;
   }
   return std::nullopt;
@@ -91,6 +102,7 @@ KernelIsa Detect() {
   if (wished && KernelIsaIsSupported(*wished)) return *wished;
   if (HasAmx()) return KernelIsa::kAmx;
   if (HasAvx512Vnni()) return KernelIsa::kAvx512Vnni;
+  if (HasAvxVnni()) return KernelIsa::kAvxVnni;
   if (HasAvx2()) return KernelIsa::kAvx2;
   return HasNeon() ? KernelIsa::kNeon : KernelIsa::kPortable;
 }
@@ -105,6 +117,8 @@ std::string_view KernelIsaName(KernelIsa isa) {
       return "neon";
     case KernelIsa::kAvx2:
       return "avx2";
+    case KernelIsa::kAvxVnni:
+      return "avxvnni";
     case KernelIsa::kAvx512Vnni:
       return "avx512";
     case KernelIsa::kAmx:
@@ -121,6 +135,8 @@ bool KernelIsaIsSupported(KernelIsa isa) {
       return HasNeon();
     case KernelIsa::kAvx2:
       return HasAvx2();
+    case KernelIsa::kAvxVnni:
+      return HasAvxVnni();
     case KernelIsa::kAvx512Vnni:
       return HasAvx512Vnni();
     case KernelIsa::kAmx:

@@ -40,6 +40,11 @@ MatMulKernel Avx2Kernel(TensorType type) {
   return FirstOf(type, FloatKernel, Block32Kernel, Block256Kernel, Sub16Kernel);
 }
 
+MatMulKernel AvxVnniKernel(TensorType type) {
+  using namespace avxvnni;
+  return FirstOf(type, avx2::FloatKernel, Block32Kernel, Block256Kernel, Sub16Kernel);
+}
+
 MatMulKernel Avx512Kernel(TensorType type) {
   using namespace avx512;
   return FirstOf(type, FloatKernel, Block32Kernel, Block256Kernel, Sub16Kernel);
@@ -54,6 +59,7 @@ MatMulKernel AmxKernel(TensorType type) {
 MatMulKernel KernelOf(KernelIsa isa, TensorType type) {
 #if defined(__x86_64__)
   if (isa == KernelIsa::kAvx512Vnni || isa == KernelIsa::kAmx) return Avx512Kernel(type);
+  if (isa == KernelIsa::kAvxVnni) return AvxVnniKernel(type);
   if (isa == KernelIsa::kAvx2) return Avx2Kernel(type);
 #elif defined(__aarch64__)
   if (isa == KernelIsa::kNeon) return NeonKernel(type);

@@ -18,11 +18,11 @@
 
 namespace gguf_shard {
 
-enum class KernelIsa : uint8_t { kPortable, kNeon, kAvx2, kAvx512Vnni, kAmx };
+enum class KernelIsa : uint8_t { kPortable, kNeon, kAvx2, kAvxVnni, kAvx512Vnni, kAmx };
 std::string_view KernelIsaName(KernelIsa isa);
 // The best that this processor has; the environment variable
-// GGUF_SHARD_ISA=portable|neon|avx2|avx512|amx lowers it (a value the processor lacks, or an
-// unknown one, is ignored).
+// GGUF_SHARD_ISA=portable|neon|avx2|avxvnni|avx512|amx lowers it (a value the processor lacks, or
+// an unknown one, is ignored).
 KernelIsa DetectKernelIsa();
 // Linux lends tile registers on request: asking about kAmx makes the request, once.
 bool KernelIsaIsSupported(KernelIsa isa);

@@ -15,7 +15,7 @@ constexpr size_t kQ8BlockBytes = 34;
 const VectorKernels& KernelsOf(KernelIsa isa) {
 #if defined(__x86_64__)
   if (isa == KernelIsa::kAvx512Vnni || isa == KernelIsa::kAmx) return avx512::kVectorKernels;
-  if (isa == KernelIsa::kAvx2) return avx2::kVectorKernels;
+  if (isa == KernelIsa::kAvx2 || isa == KernelIsa::kAvxVnni) return avx2::kVectorKernels;
 #elif defined(__aarch64__)
   if (isa == KernelIsa::kNeon) return neon::kVectorKernels;
 #endif

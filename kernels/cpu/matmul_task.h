@@ -51,6 +51,7 @@ using MatMulKernel = void (*)(const MatMulTask& task);
 GS_DECLARE_MATMUL_KERNELS(portable)
 GS_DECLARE_MATMUL_KERNELS(neon)
 GS_DECLARE_MATMUL_KERNELS(avx2)
+GS_DECLARE_MATMUL_KERNELS(avxvnni)  // quantized types alone: no FloatKernel
 GS_DECLARE_MATMUL_KERNELS(avx512)
 GS_DECLARE_MATMUL_KERNELS(amx)  // batches of quantized types alone: no FloatKernel
 #undef GS_DECLARE_MATMUL_KERNELS

@@ -74,12 +74,14 @@ struct Simd : VectorBase<Simd, 8> {
     return (I32)_mm256_add_epi32(_mm256_slli_epi32(high_sum, 8), low_sum);
   }
 
- private:
+ protected:
   static GS_INLINE __m256i Broadcast(const int8_t* four_bytes) {
     int32_t word;
     __builtin_memcpy(&word, four_bytes, sizeof word);
     return _mm256_set1_epi32(word);
   }
+
+ private:
   static GS_INLINE __m256i Widen(__m256i pairs) {
     return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
   }

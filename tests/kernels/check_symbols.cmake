@@ -1,5 +1,5 @@
 # cmake -D NM=nm -D ARCHIVE=libgs_kernels.a -P check_symbols.cmake
-# Fails when an object avx2_*, avx512_* or amx_* defines a symbol of external or weak linkage outside its
+# Fails when an object avx2_*, avxvnni_*, avx512_* or amx_* defines a symbol of external or weak linkage outside its
 # namespace. Names that begin with two underscores belong to compilers and sanitizers.
 execute_process(COMMAND ${NM} -A -C --defined-only ${ARCHIVE} OUTPUT_VARIABLE text
                 RESULT_VARIABLE status)
@@ -11,7 +11,7 @@ string(REPLACE "\n" ";" lines "${text}")
 set(checked 0)
 set(bad "")
 foreach(line IN LISTS lines)
-  if(NOT line MATCHES ":(avx2|avx512|amx)_[a-z0-9_]*\\.cc\\.o:")
+  if(NOT line MATCHES ":(avx2|avxvnni|avx512|amx)_[a-z0-9_]*\\.cc\\.o:")
     continue()
   endif()
   set(isa ${CMAKE_MATCH_1})

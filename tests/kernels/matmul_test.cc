@@ -318,8 +318,8 @@ TEST_P(MatMulTest, APageFullOfPlanesIsReadWithoutLeavingIt) {
 INSTANTIATE_TEST_SUITE_P(TypesAndIsas, MatMulTest,
                          testing::Combine(testing::ValuesIn(kMatMulTypes),
                                           testing::Values(KernelIsa::kPortable, KernelIsa::kNeon,
-                                                          KernelIsa::kAvx2, KernelIsa::kAvx512Vnni,
-                                                          KernelIsa::kAmx)),
+                                                          KernelIsa::kAvx2, KernelIsa::kAvxVnni,
+                                                          KernelIsa::kAvx512Vnni, KernelIsa::kAmx)),
                          [](const testing::TestParamInfo<Parameters>& parameters) {
                            return std::string(TensorTypeName(std::get<0>(parameters.param))) + "_" +
                                   std::string(KernelIsaName(std::get<1>(parameters.param)));

@@ -1,0 +1,12 @@
+#if defined(__x86_64__)
+
+#include "kernels/cpu/kernel_groups.h"
+#include "kernels/cpu/simd_avxvnni.h"
+
+namespace gguf_shard::avxvnni {
+
+MatMulKernel Block32Kernel(TensorType type) { return Block32KernelOf<Simd>(type); }
+
+}  // namespace gguf_shard::avxvnni
+
+#endif
