@@ -10,7 +10,8 @@
 //   }
 //
 // The callback only stores what to run: it is called outside the parser, so that nothing is thrown
-// through it. A new subcommand adds its declaration here and one line to commands.cc.
+// through it. No option groups: CLI11 2.1 takes an empty argument for the name of one, and may then
+// parse without end. A new subcommand adds its declaration here and one line to commands.cc.
 // Thread-safety: none needed; used by RunCli only.
 #pragma once
 

@@ -193,6 +193,9 @@ Result<std::vector<std::pair<std::string, std::vector<TokenId>>>> ReadInputs(
 }
 
 Result<ExitCode> RunLogits(const LogitsArguments& arguments) {
+  if (arguments.prompts.empty() && arguments.token_lists.empty()) {
+    return Fail(ErrorCode::kInvalidArgument, "nothing to evaluate: give --prompt or --tokens");
+  }
   GS_ASSIGN(EngineOptions options, MakeEngineOptions(arguments.engine));
   GS_ASSIGN(auto model, LoadModel(arguments.engine));
   GS_ASSIGN(const auto inputs, ReadInputs(model->tokenizer(), arguments));
@@ -222,14 +225,14 @@ void AddLogitsCommand(CLI::App& app, CommandLine& line) {
   CLI::App* command =
       app.add_subcommand("logits", "Print log-probabilities for each position of a text");
   AddEngineArguments(*command, arguments->engine, "f32");
-  CLI::Option_group* input = command->add_option_group("input");
-  input->require_option(1);
-  input->add_option("-p,--prompt", arguments->prompts, "A text; may be given more than once")
+  CLI::Option* text =
+      command->add_option("-p,--prompt", arguments->prompts, "A text; may be given more than once")
+          ->allow_extra_args(false)
+          ->type_name("TEXT");
+  command->add_option("--tokens", arguments->token_lists, "Token ids instead of a text")
       ->allow_extra_args(false)
-      ->type_name("TEXT");
-  input->add_option("--tokens", arguments->token_lists, "Token ids instead of a text")
-      ->allow_extra_args(false)
-      ->type_name("1,2,3");
+      ->type_name("1,2,3")
+      ->excludes(text);
   command->add_option("--greedy", arguments->greedy_tokens, "Continue with the N best tokens")
       ->type_name("N");
   command->add_option("--top", arguments->top, "Best tokens listed for each position")

@@ -34,6 +34,9 @@ Result<void> PrintIds(const Tokenizer& tokenizer, std::string_view text,
 }
 
 Result<ExitCode> RunTokenize(const TokenizeArguments& arguments) {
+  if (arguments.texts.empty() && arguments.files.empty()) {
+    return Fail(ErrorCode::kInvalidArgument, "nothing to tokenize: give --prompt or --file");
+  }
   GS_ASSIGN(const GgufHeader metadata, ReadModelMetadata(arguments.path));
   GS_ASSIGN(const auto tokenizer, Tokenizer::Create(metadata));
   for (const std::string& text : arguments.texts) {
@@ -55,15 +58,15 @@ void AddTokenizeCommand(CLI::App& app, CommandLine& line) {
   command->add_option("path", arguments->path, "MODEL.gguf, core.gguf, CORE.sgmap or its directory")
       ->required()
       ->type_name("PATH");
-  CLI::Option_group* input = command->add_option_group("input");
-  input->require_option(1);
   // One value for each occurrence, taken as it is: a text may begin with a bracket.
-  input->add_option("-p,--prompt", arguments->texts, "A text; may be given more than once")
+  CLI::Option* text =
+      command->add_option("-p,--prompt", arguments->texts, "A text; may be given more than once")
+          ->allow_extra_args(false)
+          ->type_name("TEXT");
+  command->add_option("--file", arguments->files, "A file whose content is one text, instead")
       ->allow_extra_args(false)
-      ->type_name("TEXT");
-  input->add_option("--file", arguments->files, "A file whose content is one text")
-      ->allow_extra_args(false)
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->excludes(text);
   command->add_flag("--no-bos", arguments->no_bos, "Do not add BOS or EOS");
   command->add_flag("--no-special", arguments->no_special,
                     "Take control tokens written in the text as ordinary text");

@@ -92,10 +92,10 @@ _gguf_shard() {
     "logits:--prefetch-distance") return ;;
     "logits:--cache-policy") mapfile -t COMPREPLY < <(compgen -W "lru frequency" -- "$cur"); return ;;
     "logits:--io") mapfile -t COMPREPLY < <(compgen -W "auto uring threads" -- "$cur"); return ;;
-    "logits:--greedy") return ;;
-    "logits:--top") return ;;
     "logits:-p"|"logits:--prompt") return ;;
     "logits:--tokens") return ;;
+    "logits:--greedy") return ;;
+    "logits:--top") return ;;
     "perplexity:--patch") _gguf_shard_files .gguf .sgmap .sgdelta; return ;;
     "perplexity:--memory-budget") return ;;
     "perplexity:--pool") return ;;
@@ -138,8 +138,8 @@ _gguf_shard() {
     "plan") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io --json" ;;
     "simulate") words="-h --help --budget --policy --html --svg --json" ;;
     "devices") words="-h --help --json" ;;
-    "tokenize") words="-h --help --no-bos --no-special -p --prompt --file" ;;
-    "logits") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io --greedy --top --json -p --prompt --tokens" ;;
+    "tokenize") words="-h --help -p --prompt --file --no-bos --no-special" ;;
+    "logits") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io -p --prompt --tokens --greedy --top --json" ;;
     "perplexity") words="-h --help --patch --memory-budget --pool --device --vram-budget --gpu-layers --threads --ctx --batch --kv-type --prefetch-distance --cache-policy --io --file --windows --json -q --quiet" ;;
     "delta") words="create apply undo inspect verify merge -h --help" ;;
     "delta create") words="-h --help --base -o --output --level --threads --trust-map --force --json -q --quiet --target" ;;

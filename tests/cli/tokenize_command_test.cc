@@ -77,6 +77,15 @@ TEST(TokenizeCommand, ReadsVocabularyOnlyFiles) {
 
 TEST(TokenizeCommand, NeedsATextOrAFile) {
   EXPECT_EQ(RunTokenize({"tokenize", InTreeModel()}).code, ExitCode::kUsage);
+  EXPECT_EQ(RunTokenize({"tokenize", InTreeModel(), "-p", "a", "--file", "b"}).code,
+            ExitCode::kUsage);
+}
+
+// The parser took an empty word for the name of a group of options, and never came back.
+TEST(TokenizeCommand, RefusesEmptyWordsBetweenUnknownOptions) {
+  for (const char* command : {"tokenize", "logits"}) {
+    EXPECT_EQ(RunTokenize({command, InTreeModel(), "--a", "", "--b", ""}).code, ExitCode::kUsage);
+  }
 }
 
 TEST(TokenizeCommand, SaysWhatItCanNotRead) {
