@@ -11,12 +11,9 @@
 #include <system_error>
 
 #include "core/cancel.h"
+#include "core/sanitizer.h"
 #include "validate/check_list.h"
 #include "validate/context.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define GS_HAS_SANITIZER 1
-#endif
 
 namespace gguf_shard {
 namespace {
@@ -81,9 +78,7 @@ void CountEnding(int status, uint64_t mebibytes, Outcome& outcome) {
 }
 
 Result<Outcome> CheckPressure(ValidationContext& context) {
-#ifdef GS_HAS_SANITIZER
-  return Skipped("a sanitizer's address space cannot be limited");
-#endif
+  if (kSanitizerManagesMemory) return Skipped("a sanitizer's address space cannot be limited");
   GS_ASSIGN(const auto tokens, context.PromptTokens());
   GS_ASSIGN(const std::vector<float>* expected, context.reference_logits());
   Outcome outcome;
