@@ -120,6 +120,10 @@ class Atlas {
   // its use in a pass retires it.
   virtual Result<PinnedRun> Pin(uint32_t run_index) = 0;
 
+  // Where a run lies that is resident and never leaves, or nullptr: for those who want to fetch it
+  // into the processor's cache before they pin it. Takes no lock.
+  virtual const std::byte* SettledPages(uint32_t run_index) const = 0;
+
   // Announces on-demand runs that will be pinned soon, in order of use (chosen experts, rows of a
   // prompt). Never blocks, never evicts a pinned run or one that is itself announced and unused;
   // what does not fit yet is loaded as room comes, and forgotten once it is pinned.

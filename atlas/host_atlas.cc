@@ -95,6 +95,11 @@ bool HostAtlas::TakesNoLock(uint32_t run_index) const {
   return settled_ != nullptr && settled_[run_index].load(std::memory_order_acquire);
 }
 
+const std::byte* HostAtlas::SettledPages(uint32_t run_index) const {
+  GS_CHECK(run_index < runs_.run_count());
+  return TakesNoLock(run_index) ? pool_.slot(plan_.own_slot[run_index]) : nullptr;
+}
+
 PinnedRun HostAtlas::HandleOf(uint32_t run_index) {
   if (plan_.own_slot[run_index] == kNoSlot) ++live_pins_;
   return MakeHandle(run_index, pool_.slot(residency_.slot(run_index)));

@@ -40,6 +40,7 @@ class HostAtlas final : public Atlas, private LoadQueue {
 
   const RunTable& run_table() const override { return runs_; }
   Result<PinnedRun> Pin(uint32_t run_index) override;
+  const std::byte* SettledPages(uint32_t run_index) const override;
   void Prefetch(std::span<const uint32_t> run_indices) override;
   AtlasStats Stats() const override;
 

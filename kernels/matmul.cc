@@ -124,6 +124,9 @@ void MatMul(KernelIsa isa, const StripRun& run, const ActivationBatch& x,
 
   MatMulTask task;
   task.pages = run.pages;
+  task.next_pages = run.next_pages != nullptr
+                        ? run.next_pages
+                        : run.pages + run.strip_count * run.pages_per_strip * kPageBytes;
   task.strip_count = run.strip_count;
   task.pages_per_strip = run.pages_per_strip;
   task.blocks_per_row = x.columns() / GetTensorType(run.type).block_weights;

@@ -40,6 +40,8 @@ struct StripRun {
   uint64_t strip_count;
   const std::byte* pages;  // strip_count * pages_per_strip * 4096 bytes, readable to the end of its
                            // last page
+  // What this thread will probably multiply next, or nullptr. Only fetched into the cache.
+  const std::byte* next_pages = nullptr;
 };
 
 // y[i * y_stride + row] = sum_c W[row][c] * x[tokens[i]][c] for every row of the run's strips and

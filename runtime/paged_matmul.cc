@@ -44,6 +44,12 @@ PagedMatMul::Place PagedMatMul::Find(size_t job_index) const {
   return {task_index, first_run_[task_index] + run_offset};
 }
 
+// Workers take runs in turns, and matrices are used in the order in which they lie.
+const std::byte* PagedMatMul::LikelyNext(uint32_t run_index) const {
+  const uint32_t next = run_index + workers_.worker_count();
+  return next < atlas_.run_table().run_count() ? atlas_.SettledPages(next) : nullptr;
+}
+
 Result<void> PagedMatMul::MultiplyRun(const MatMulTask& task, uint32_t run_index) {
   const Run& run = atlas_.run_table().run(run_index);
   const TensorLayout& layout = map_.tensors[run.tensor_index].layout;
@@ -56,6 +62,7 @@ Result<void> PagedMatMul::MultiplyRun(const MatMulTask& task, uint32_t run_index
       .first_strip = run.first_unit,
       .strip_count = run.unit_count,
       .pages = pinned.pages(),
+      .next_pages = LikelyNext(run_index),
   };
   MatMul(isa_, strips, *task.x, task.tokens, task.y, task.y_stride);
   return {};

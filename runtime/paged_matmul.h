@@ -42,6 +42,7 @@ class PagedMatMul {
     uint32_t run_index;
   };
   Place Find(size_t job_index) const;
+  const std::byte* LikelyNext(uint32_t run_index) const;
   Result<void> MultiplyRun(const MatMulTask& task, uint32_t run_index);
 
   const CoreMap& map_;

@@ -76,7 +76,7 @@ struct DecodeQ4K : Block256Base<Simd> {
                                     negative_min * Simd::ByteToF32(six.mins[kWord], kByte), words);
 #pragma GCC unroll 8
     for (uint32_t w = 0; w < 8; ++w)
-      words[w] = Simd::ReloadPlane(planes, 4 + kPair * 8 + w) >> 4 & kLowNibbles;
+      words[w] = Simd::LoadPlane(planes, 4 + kPair * 8 + w) >> 4 & kLowNibbles;
     consume.template Add<kPair * 2 + 1>(factors.low * Simd::ByteToF32(six.scales[kWord], kByte + 1),
                                         negative_min * Simd::ByteToF32(six.mins[kWord], kByte + 1),
                                         words);
@@ -118,7 +118,7 @@ struct DecodeQ5K : Block256Base<Simd> {
                                     negative_min * Simd::ByteToF32(six.mins[kWord], kByte), words);
 #pragma GCC unroll 8
     for (uint32_t w = 0; w < 8; ++w) {
-      words[w] = (Simd::ReloadPlane(planes, 12 + kPair * 8 + w) >> 4 & kLowNibbles) |
+      words[w] = (Simd::LoadPlane(planes, 12 + kPair * 8 + w) >> 4 & kLowNibbles) |
                  Fifths<kPair * 2 + 1>(planes, w);
     }
     consume.template Add<kPair * 2 + 1>(factors.low * Simd::ByteToF32(six.scales[kWord], kByte + 1),
@@ -129,9 +129,7 @@ struct DecodeQ5K : Block256Base<Simd> {
   // The fifth bits of a sub-block are one bit of every byte.
   template <uint32_t kSub, class Planes>
   static GS_INLINE U32 Fifths(const Planes& planes, uint32_t word) {
-    const U32 bits =
-        kSub == 0 ? Simd::LoadPlane(planes, 4 + word) : Simd::ReloadPlane(planes, 4 + word);
-    return Base::template MoveBits<kSub, 4>(bits, 0x10101010u);
+    return Base::template MoveBits<kSub, 4>(Simd::LoadPlane(planes, 4 + word), 0x10101010u);
   }
 };
 

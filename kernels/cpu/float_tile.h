@@ -38,9 +38,8 @@ struct FloatTile {
   static constexpr uint32_t kMaxTokensAtOnce = Simd::kMaxTokensUnrolled;
 
   template <uint32_t kTokens>
-  static GS_INLINE void Page(const MatMulTask& task, uint64_t page_index, const std::byte* page,
-                             uint32_t first_row, const std::byte* const (&x)[kTokens],
-                             F32 (&sums)[kTokens]) {
+  static GS_INLINE void Page(const MatMulTask& task, uint64_t page_index, const PageRows& rows,
+                             const std::byte* const (&x)[kTokens], F32 (&sums)[kTokens]) {
     const uint64_t first_column = page_index * task.tile_blocks;
     const uint64_t columns_left = task.blocks_per_row - first_column;
     const uint32_t columns =
@@ -53,12 +52,12 @@ struct FloatTile {
       even[t] = sums[t];
       odd[t] = Simd::ZeroF32();
     }
-    const std::byte* plane = page + first_row * Weight::kBytes;
+    const std::byte* plane = rows.page + rows.first_row * Weight::kBytes;
     const size_t stride = size_t{task.tile_rows} * Weight::kBytes;
     uint32_t column = 0;
     for (; column + 2 <= columns; column += 2, plane += 2 * stride) {
-      __builtin_prefetch(plane + 4096);
-      __builtin_prefetch(plane + 4096 + stride);
+      __builtin_prefetch(plane + kAheadBytes);
+      __builtin_prefetch(plane + kAheadBytes + stride);
       AddColumn(Weight::Load(plane), values, column, even);
       AddColumn(Weight::Load(plane + stride), values, column + 1, odd);
     }

@@ -14,6 +14,7 @@ namespace gguf_shard {
 struct MatMulTask {
   // The matrix.
   const std::byte* pages;
+  const std::byte* next_pages;  // of the next run, probably: what is fetched behind the last page
   uint64_t strip_count;
   uint64_t pages_per_strip;
   uint64_t blocks_per_row;  // of the matrix

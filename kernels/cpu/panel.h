@@ -66,6 +66,7 @@ class Panel {
 
  private:
   struct Target {
+    static constexpr bool kOneToken = false;
     Panel* panel;
     uint32_t first_tile;
 

@@ -21,6 +21,12 @@ struct QuantizedTile {
   static constexpr uint32_t kSubColumns = Decoder<Simd>::kSubColumns;
   static constexpr uint32_t kWords = kSubColumns / 4;
   static constexpr uint32_t kBlockWeights = Decoder<Simd>::kBlockWeights;
+  // Cache lines that a vector of rows fetches with each sub-block; 0: not known in advance.
+  static constexpr uint32_t kVectors = (kTileRows + Simd::kLanes - 1) / Simd::kLanes;
+  static constexpr uint32_t kTileSubs =
+      kTileRows == 0 ? 0 : Decoder<Simd>::kTileRows / kTileRows * (kBlockWeights / kSubColumns);
+  static constexpr uint32_t kSubLines =
+      kTileRows == 0 ? 0 : (kPageLines + kVectors * kTileSubs - 1) / (kVectors * kTileSubs);
   // Unusual heights of large blocks run short of registers for addresses: one vector at a time.
   static constexpr bool kPairs = Simd::kPairs && (kTileRows != 0 || kBlockWeights == 32);
   static constexpr uint32_t kMaxTokensAtOnce = kBlockWeights == 32 ? Simd::kMaxTokensUnrolled
@@ -28,25 +34,26 @@ struct QuantizedTile {
                                                                    : 4;
 
   template <uint32_t kTokens>
-  static GS_INLINE void Page(const MatMulTask& task, uint64_t page_index, const std::byte* page,
-                             uint32_t first_row, const std::byte* const (&x)[kTokens],
-                             F32 (&sums)[kTokens]) {
+  static GS_INLINE void Page(const MatMulTask& task, uint64_t page_index, const PageRows& rows,
+                             const std::byte* const (&x)[kTokens], F32 (&sums)[kTokens]) {
     Consumer<Simd, kTokens> consumer;
     for (uint32_t t = 0; t < kTokens; ++t) consumer.sums[t] = sums[t];
-    Blocks<Simd>(task, page_index, PlanesAt(task, page, first_row), x, consumer);
+    consumer.SetAhead(task, rows, rows);
+    Blocks<Simd>(task, page_index, PlanesAt(task, rows), x, consumer);
     for (uint32_t t = 0; t < kTokens; ++t) sums[t] = consumer.sums[t];
   }
 
   // Of another page too, when `second_page` is one: of the next strip's.
   template <uint32_t kTokens>
-  static GS_INLINE void PagePair(const MatMulTask& task, uint64_t page_index, const std::byte* page,
-                                 uint32_t first_row, const std::byte* second_page,
-                                 uint32_t second_row, const std::byte* const (&x)[kTokens],
-                                 F32 (&first_sums)[kTokens], F32 (&second_sums)[kTokens]) {
+  static GS_INLINE void PagePair(const MatMulTask& task, uint64_t page_index,
+                                 const PageRows& first_rows, const PageRows& second_rows,
+                                 const std::byte* const (&x)[kTokens], F32 (&first_sums)[kTokens],
+                                 F32 (&second_sums)[kTokens]) {
     Consumer<PairSimd<Simd>, kTokens> consumer;
     for (uint32_t t = 0; t < kTokens; ++t) consumer.sums[t] = {first_sums[t], second_sums[t]};
-    Planes planes = PlanesAt(task, page, first_row);
-    const Planes second = PlanesAt(task, second_page, second_row);
+    consumer.SetAhead(task, first_rows, second_rows);
+    Planes planes = PlanesAt(task, first_rows);
+    const Planes second = PlanesAt(task, second_rows);
     planes.second_words = static_cast<size_t>(second.words - planes.words);
     planes.second_shorts = static_cast<size_t>(second.shorts - planes.shorts);
     Blocks<PairSimd<Simd>>(task, page_index, planes, x, consumer);
@@ -59,13 +66,30 @@ struct QuantizedTile {
  private:
   template <class Vectors, uint32_t kTokens>
   struct Consumer {
+    static constexpr uint32_t kVectors = sizeof(typename Vectors::F32) / sizeof(F32);
     const std::byte* groups[kTokens];  // of the current block
     const std::byte* factors[kTokens];
     typename Vectors::F32 sums[kTokens];
+    // What is fetched meanwhile, for each vector of rows, a sub-block at a time.
+    const std::byte* ahead[kVectors];
+    uint32_t lines_of_block;  // where kSubLines does not tell
+
+    GS_INLINE void SetAhead(const MatMulTask& task, const PageRows& first, const PageRows& second) {
+      ahead[0] = first.ahead;
+      ahead[kVectors - 1] = second.ahead;
+      lines_of_block = (first.lines_ahead + task.tile_blocks - 1) / task.tile_blocks;
+    }
+    GS_INLINE void FetchAhead(uint32_t line_count) {
+      for (uint32_t v = 0; v < kVectors; ++v) {
+        FetchLines(ahead[v], line_count);
+        ahead[v] += line_count * 64;
+      }
+    }
 
     template <uint32_t kSub>
     GS_INLINE void Add(typename Vectors::F32 scale, typename Vectors::F32 offset,
                        const typename Vectors::U32 (&words)[kWords]) {
+      if constexpr (kSubLines != 0) FetchAhead(kSubLines);
       // Eight and more sub-blocks, each unrolled over many tokens, are more code than a processor's
       // cache of decoded instructions holds: with a loop, batches are 1.3 (Q4_K) to 1.5 (Q6_K)
       // times as fast.
@@ -76,32 +100,61 @@ struct QuantizedTile {
 #pragma GCC unroll 1
         for (uint32_t t = 0; t < kTokens; ++t) AddToken<kSub>(t, scale, offset, words);
       }
-      // Sub-blocks are decoded one after the other: without this, the compiler moves all loads and
-      // prefetches of a block to its start, and what is decoded early fills the stack.
-      __asm__ volatile("" ::: "memory");
+      KeepOrder();
+    }
+
+    // Products and sums apart, of the only token.
+    static constexpr bool kOneToken = kTokens == 1;
+    template <uint32_t kSub>
+    GS_INLINE typename Vectors::I32 Dot(const typename Vectors::U32 (&words)[kWords]) {
+      const auto dot = DotToken<kSub>(0, words);
+      KeepOrder();
+      return dot;
+    }
+    template <uint32_t kSub>
+    GS_INLINE void AddDot(typename Vectors::F32 scale, typename Vectors::F32 offset,
+                          typename Vectors::I32 dot) {
+      if constexpr (kSubLines != 0) FetchAhead(kSubLines);
+      AddProduct<kSub>(0, scale, offset, dot);
+      KeepOrder();
     }
 
    private:
     template <uint32_t kSub>
+    static constexpr uint32_t kGroup = kSub* kSubColumns / 32;
+    template <uint32_t kSub>
+    static constexpr uint32_t kPlace = kSub* kSubColumns % 32;
+
+    // Sub-blocks are decoded one after the other: without this, the compiler moves all loads and
+    // prefetches of a block to its start, and what is decoded early fills the stack.
+    static GS_INLINE void KeepOrder() { __asm__ volatile("" ::: "memory"); }
+
+    template <uint32_t kSub>
+    GS_INLINE typename Vectors::I32 DotToken(uint32_t t,
+                                             const typename Vectors::U32 (&words)[kWords]) {
+      const auto* group = reinterpret_cast<const ActivationGroup*>(groups[t]) + kGroup<kSub>;
+      return Vectors::template Dot<Decoder<Simd>::kMaxWeight>(words, group->high + kPlace<kSub>,
+                                                              group->low + kPlace<kSub>);
+    }
+    template <uint32_t kSub>
+    GS_INLINE void AddProduct(uint32_t t, typename Vectors::F32 scale, typename Vectors::F32 offset,
+                              typename Vectors::I32 dot) {
+      const auto* factor = reinterpret_cast<const ActivationFactors*>(factors[t]) + kGroup<kSub>;
+      const float x_sum = kSubColumns == 32 ? factor->sum : factor->half_sum[kPlace<kSub> / 16];
+      sums[t] = Vectors::MulAdd(Vectors::ToF32(dot) * factor->scale, scale, sums[t]);
+      sums[t] = Vectors::MulAdd(offset, Vectors::SplatF32(x_sum), sums[t]);
+    }
+    template <uint32_t kSub>
     GS_INLINE void AddToken(uint32_t t, typename Vectors::F32 scale, typename Vectors::F32 offset,
                             const typename Vectors::U32 (&words)[kWords]) {
-      constexpr uint32_t kGroup = kSub * kSubColumns / 32;
-      constexpr uint32_t kPlace = kSub * kSubColumns % 32;
-      const auto* group = reinterpret_cast<const ActivationGroup*>(groups[t]) + kGroup;
-      const auto* factor = reinterpret_cast<const ActivationFactors*>(factors[t]) + kGroup;
-      const auto dot = Vectors::ToF32(Vectors::template Dot<Decoder<Simd>::kMaxWeight>(
-          words, group->high + kPlace, group->low + kPlace));
-      const float x_sum = kSubColumns == 32 ? factor->sum : factor->half_sum[kPlace / 16];
-      sums[t] = Vectors::MulAdd(dot * factor->scale, scale, sums[t]);
-      sums[t] = Vectors::MulAdd(offset, Vectors::SplatF32(x_sum), sums[t]);
+      AddProduct<kSub>(t, scale, offset, DotToken<kSub>(t, words));
     }
   };
 
-  static GS_INLINE Planes PlanesAt(const MatMulTask& task, const std::byte* page,
-                                   uint32_t first_row) {
+  static GS_INLINE Planes PlanesAt(const MatMulTask& task, const PageRows& rows) {
     Planes planes;
-    planes.words = page + first_row * 4;
-    planes.shorts = page + task.short_planes_offset + first_row * task.short_bytes;
+    planes.words = rows.page + rows.first_row * 4;
+    planes.shorts = rows.page + task.short_planes_offset + rows.first_row * task.short_bytes;
     planes.tile_rows = task.tile_rows;
     planes.second_words = planes.second_shorts = 0;
     return planes;
@@ -122,6 +175,7 @@ struct QuantizedTile {
       consumer.factors[t] = x[t] + task.x_factors_offset + first_group * sizeof(ActivationFactors);
     }
     for (uint32_t block = 0; block < blocks; ++block) {
+      if constexpr (kSubLines == 0) consumer.FetchAhead(consumer.lines_of_block);
       Decoder<Vectors>::Decode(planes, consumer);
       planes.words += planes.word_stride() * task.words_per_block;
       planes.shorts += size_t{task.tile_rows} * task.short_bytes;

@@ -55,16 +55,8 @@ struct VectorBase {
   static GS_INLINE U32 SplatU32(uint32_t value) { return value - U32{}; }
   static GS_INLINE F32 BitsToF32(U32 bits) { return (F32)bits; }
 
-  // The first load of a word also fetches half a page ahead: the processor's own prefetchers stop
-  // at the end of a page, and pages of a run follow each other.
   template <class Planes>
   static GS_INLINE U32 LoadPlane(const Planes& planes, uint32_t word) {
-    const std::byte* source = planes.words + word * planes.word_stride();
-    __builtin_prefetch(source + 2048);
-    return LoadWords(source);
-  }
-  template <class Planes>
-  static GS_INLINE U32 ReloadPlane(const Planes& planes, uint32_t word) {
     return LoadWords(planes.words + word * planes.word_stride());
   }
   template <class Planes>

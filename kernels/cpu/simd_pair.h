@@ -48,10 +48,6 @@ struct PairSimd {
     return {Half::LoadPlane(planes, word), Half::LoadPlane(Second(planes), word)};
   }
   template <class Planes>
-  static GS_INLINE U32 ReloadPlane(const Planes& planes, uint32_t word) {
-    return {Half::ReloadPlane(planes, word), Half::ReloadPlane(Second(planes), word)};
-  }
-  template <class Planes>
   static GS_INLINE F32 LoadShortF16(const Planes& planes) {
     return {Half::LoadShortF16(planes), Half::LoadShortF16(Second(planes))};
   }
