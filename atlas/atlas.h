@@ -120,8 +120,9 @@ class Atlas {
   // its use in a pass retires it.
   virtual Result<PinnedRun> Pin(uint32_t run_index) = 0;
 
-  // Where a run lies that is resident and never leaves, or nullptr: for those who want to fetch it
-  // into the processor's cache before they pin it. Takes no lock.
+  // Where a run lies that was pinned before and never leaves, for those who want to fetch it into
+  // the processor's cache before they pin it. nullptr for others, and for all where a pass streams
+  // some. Takes no lock.
   virtual const std::byte* SettledPages(uint32_t run_index) const = 0;
 
   // Announces on-demand runs that will be pinned soon, in order of use (chosen experts, rows of a

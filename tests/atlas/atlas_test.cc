@@ -118,6 +118,29 @@ TEST_F(AtlasTest, AnyOrderOfPinsFromManyThreadsWithAllPinsHeld) {
   }
 }
 
+TEST_F(AtlasTest, RunsThatStayAreFoundWithoutAPinOnceTheyWereUsed) {
+  const auto atlas = Open(memory_, PoolOf(1 << 20));
+  const uint32_t run_count = atlas->run_table().run_count();
+  for (uint32_t run = 0; run < run_count; ++run) EXPECT_EQ(atlas->SettledPages(run), nullptr);
+  RunPasses(*atlas, 1, 2);
+  uint64_t settled_pages = 0;
+  for (uint32_t run = 0; run < run_count; ++run) {
+    const std::byte* pages = atlas->SettledPages(run);
+    if (pages == nullptr) continue;
+    settled_pages += atlas->run_table().run(run).page_count;
+    EXPECT_TRUE(ShowsItsPages(atlas->run_table().run(run), pages, memory_));
+  }
+  EXPECT_EQ(settled_pages, kScheduledPages);
+}
+
+TEST_F(AtlasTest, NoRunIsFoundWithoutAPinWhereSomeAreStreamed) {
+  const auto atlas = Open(memory_, PoolOf(1000));
+  RunPasses(*atlas, 1, 2);
+  for (uint32_t run = 0; run < atlas->run_table().run_count(); ++run) {
+    EXPECT_EQ(atlas->SettledPages(run), nullptr);
+  }
+}
+
 TEST_F(AtlasTest, AbandonedPassesAndNewBeginningsAreServed) {
   const auto atlas = Open(memory_, PoolOf(900));
   for (const uint32_t matrices : {16u, 3u, 9u, 15u, 1u, 16u}) RunPasses(*atlas, 3, 1, matrices);

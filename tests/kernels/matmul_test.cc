@@ -287,6 +287,19 @@ class GuardedPages {
   std::byte* start_;
 };
 
+// A run in memory that must not be read.
+TEST_P(MatMulTest, TheNextRunIsFetchedAndNotRead) {
+  const uint32_t columns = 4 * GetTensorType(type()).tile_columns;
+  const uint32_t count = AtLeast(1);
+  const TestMatrix matrix = RandomMatrix(type(), 2 * GetTensorType(type()).tile_rows, columns, 12);
+  const ActivationBatch x = MakeBatch(count, columns, RandomActivations(count, columns, 13));
+  const GuardedPages pages(matrix.pages);
+  StripRun run = matrix.Run();
+  const auto y = Multiply(run, x, AllTokens(count));
+  run.next_pages = pages.start() + matrix.pages.size();
+  EXPECT_EQ(y, Multiply(run, x, AllTokens(count)));
+}
+
 TEST_P(MatMulTest, ReadsNothingBehindTheLastPage) {
   const TensorTypeInfo& info = GetTensorType(type());
   const uint32_t columns = std::max(info.block_weights, 32u);
