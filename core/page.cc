@@ -14,13 +14,14 @@ namespace {
 
 constexpr uint32_t kCacheLineBytes = 64;
 
-// Asks for the page behind this one. Pages are checked in the order in which they lie, and the
-// processor's own read-ahead ends with each of them: without this a check gets 0.8 of what a plain
-// read of the same memory gets, with it all. Only a hint: behind the last page it does nothing.
+// Asks for the page behind this one, into the first cache. Pages are checked in the order in which
+// they lie, and the processor's own read-ahead ends with each of them: without this a check gets
+// 0.8 of what a plain read of the same memory gets, with it 0.95 and more. Only a hint: behind the
+// last page it does nothing.
 void PrefetchNext(std::span<const std::byte, kPageBytes> page) {
   const std::byte* const next = page.data() + kPageBytes;
   for (size_t line = 0; line < kPageBytes; line += kCacheLineBytes) {
-    __builtin_prefetch(next + line, /*rw=*/0, /*locality=*/2);
+    __builtin_prefetch(next + line, /*rw=*/0, /*locality=*/3);
   }
 }
 
