@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -20,6 +21,11 @@ Error NoUring(int error_number) {
                fmt::format("this system does not allow io_uring: {}", std::strerror(error_number)));
 }
 
+// liburing maps and unmaps a ring's memory by bare system calls, so a ring may lie where another
+// one lay that a thread has just closed. The kernel orders the two; this tells the thread
+// sanitizer.
+std::atomic<uint32_t> closed_rings = 0;
+
 }  // namespace
 
 Result<std::unique_ptr<Uring>> Uring::Create(int file_descriptor, uint32_t depth) {
@@ -30,6 +36,7 @@ Result<std::unique_ptr<Uring>> Uring::Create(int file_descriptor, uint32_t depth
   const int status = io_uring_queue_init(depth + 1, &uring->ring_, 0);
   if (status < 0) return Fail(NoUring(-status));
   uring->has_ring_ = true;
+  closed_rings.load(std::memory_order_acquire);
   // Also shows whether this kernel has the operation at all (5.6).
   if (!uring->ListenToBell()) return Fail(NoUring(EINVAL));
   io_uring_cqe* entry = nullptr;
@@ -40,7 +47,10 @@ Result<std::unique_ptr<Uring>> Uring::Create(int file_descriptor, uint32_t depth
 }
 
 Uring::~Uring() {
-  if (has_ring_) io_uring_queue_exit(&ring_);
+  if (has_ring_) {
+    closed_rings.fetch_add(1, std::memory_order_release);
+    io_uring_queue_exit(&ring_);
+  }
   if (bell_ >= 0) close(bell_);
 }
 
