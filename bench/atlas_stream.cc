@@ -27,6 +27,7 @@
 #include "atlas/page_source.h"
 #include "core/clock.h"
 #include "core/core_file.h"
+#include "core/plain_read.h"
 
 namespace gguf_shard {
 namespace {
@@ -76,13 +77,6 @@ Result<double> PlainReadRate(const CoreFile& core, PageSource& source, uint32_t 
   return static_cast<double>((end_page - first_page) * kPageBytes) / SecondsSince(start);
 }
 
-uint64_t SumOfWords(const std::byte* pages, uint64_t page_count) {
-  const auto* words = reinterpret_cast<const uint64_t*>(pages);
-  uint64_t sum = 0;
-  for (uint64_t i = 0; i < page_count * kPageBytes / 8; ++i) sum += words[i];
-  return sum;
-}
-
 // Workers take the runs of a matrix by a counter and wait for each other before the next one.
 class Passes {
  public:
@@ -115,7 +109,8 @@ class Passes {
         failed_ = true;
         continue;
       }
-      sum_ += SumOfWords(pinned->pages(), atlas_.run_table().run(span.first_run + i).page_count);
+      sum_ += PlainRead(pinned->pages(),
+                        atlas_.run_table().run(span.first_run + i).page_count * kPageBytes);
     }
   }
 

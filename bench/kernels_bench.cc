@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "core/huge_pages.h"
+#include "core/plain_read.h"
 #include "kernels/vector_ops.h"
 #include "tests/kernels/test_matrix.h"
 
@@ -100,21 +101,6 @@ struct Batch {
   ActivationBatch x;
   std::vector<uint32_t> tokens;
 };
-
-// Compiled for wide loads too: narrow ones keep fewer lines in flight.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-__attribute__((target_clones("avx512f", "avx2", "default")))
-#endif
-uint64_t
-PlainRead(const std::byte* bytes, uint64_t size) {
-  uint64_t sums[32] = {};
-  for (uint64_t i = 0; i < size; i += 256) {
-    uint64_t words[32];
-    std::memcpy(words, bytes + i, sizeof words);
-    for (int k = 0; k < 32; ++k) sums[k] += words[k];
-  }
-  return std::accumulate(sums, sums + 32, uint64_t{0});
-}
 
 // Of this thread: other programs' turns on the processor do not count.
 double ThreadSeconds() {

@@ -1,6 +1,7 @@
 // gguf-shard run: continues a text with a model that streams from its pages.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -76,11 +77,16 @@ Result<void> Report(const RunStatistics& statistics, const RunArguments& argumen
                         Overwrite::kAllow);
 }
 
+// Of less, too much would come from the processor's cache.
+constexpr uint64_t kLeastMeasuredBytes = uint64_t{64} << 20;
+
 // What this machine should have made of such a run.
 Result<SpeedEstimate> Expected(const EngineArguments& arguments, const EngineOptions& options,
                                const MemoryPlan& plan) {
   GS_ASSIGN(const auto model, LoadModel(arguments));
-  GS_ASSIGN(const MachineSpeed machine, MeasureMachine(*model, options.thread_count));
+  GS_ASSIGN(const MachineSpeed machine,
+            MeasureMachine(*model, options.thread_count,
+                           std::clamp(plan.pool_bytes, kLeastMeasuredBytes, kMeasuredBytes)));
   return EstimateSpeed(*model, options, plan.pool_bytes, machine);
 }
 

@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstring>
-#include <numeric>
 #include <span>
 #include <vector>
 
 #include "atlas/page_pool.h"
 #include "atlas/page_source.h"
+#include "core/bytes.h"
 #include "core/clock.h"
+#include "core/plain_read.h"
 #include "kernels/activations.h"
 #include "kernels/matmul.h"
 #include "runtime/speed_estimate.h"
@@ -24,7 +24,7 @@ constexpr uint64_t kReadPages = 128;
 constexpr double kDiskSeconds = 0.5;
 constexpr double kMemorySeconds = 0.15;
 constexpr double kKernelSeconds = 0.6;  // for all types together
-constexpr uint64_t kMemoryBytes = uint64_t{64} << 20;
+constexpr uint64_t kPieceBytes = uint64_t{1} << 20;
 constexpr uint64_t kKernelPages = 2048;  // of each type
 
 using Clock = std::chrono::steady_clock;
@@ -56,16 +56,6 @@ Result<double> DiskRate(const CoreFile& core) {
   return static_cast<double>(read_bytes.load()) / SecondsSince(start);
 }
 
-uint64_t SumOfWords(const std::byte* bytes, uint64_t size) {
-  uint64_t sums[8] = {};
-  for (uint64_t i = 0; i < size; i += 64) {
-    uint64_t words[8];
-    std::memcpy(words, bytes + i, sizeof words);
-    for (int k = 0; k < 8; ++k) sums[k] += words[k];
-  }
-  return std::accumulate(sums, sums + 8, uint64_t{0});
-}
-
 // Calls `pass` until the time is over; passes per second, of the faster quarter: what disturbs this
 // machine now need not do so later.
 template <typename Pass>
@@ -83,17 +73,19 @@ double PassRate(double seconds, Pass pass) {
   return 1 / *quarter;
 }
 
-Result<double> MemoryRate(WorkerPool& workers) {
-  GS_ASSIGN(const PagePool pool, PagePool::Allocate(kMemoryBytes / kPageBytes));
+// Over as much as the model has, for a small one stays in the cache between tokens and a large one
+// does not.
+Result<double> MemoryRate(uint64_t weight_bytes, uint64_t most_bytes, WorkerPool& workers) {
+  const uint64_t pieces = DivCeil(std::min(weight_bytes, most_bytes), kPieceBytes);
+  GS_ASSIGN(const PagePool pool, PagePool::Allocate(pieces * kPieceBytes / kPageBytes));
   GS_TRY(pool.Touch(0, pool.page_count()));
-  constexpr uint64_t kPieceBytes = uint64_t{1} << 20;
   std::atomic<uint64_t> sum{0};  // nobody asks for it; the compiler must not know
   const double passes = PassRate(kMemorySeconds, [&] {
-    workers.ForEach(kMemoryBytes / kPieceBytes, [&](size_t piece, uint32_t) {
-      sum += SumOfWords(pool.slot(0) + piece * kPieceBytes, kPieceBytes);
+    workers.ForEach(pieces, [&](size_t piece, uint32_t) {
+      sum += PlainRead(pool.slot(0) + piece * kPieceBytes, kPieceBytes);
     });
   });
-  return passes * static_cast<double>(kMemoryBytes);
+  return passes * static_cast<double>(pieces * kPieceBytes);
 }
 
 // Products over some strips of a matrix, one strip at a time to each thread.
@@ -148,13 +140,15 @@ std::map<TensorType, const MapTensor*> LargestMatrices(const CoreMap& map) {
 
 }  // namespace
 
-Result<MachineSpeed> MeasureMachine(const Model& model, uint32_t thread_count) {
+Result<MachineSpeed> MeasureMachine(const Model& model, uint32_t thread_count,
+                                    uint64_t most_bytes) {
   EngineOptions options;
   options.thread_count = thread_count;
   GS_ASSIGN(const auto workers, WorkerPool::Create(WorkerCountOf(options)));
   MachineSpeed machine;
   GS_ASSIGN(machine.disk_bytes_per_second, DiskRate(model.core()));
-  GS_ASSIGN(machine.memory_bytes_per_second, MemoryRate(*workers));
+  GS_ASSIGN(machine.memory_bytes_per_second,
+            MemoryRate(model.weight_bytes(), most_bytes, *workers));
   const auto matrices = LargestMatrices(model.map());
   for (const auto& [type, tensor] : matrices) {
     GS_ASSIGN(machine.kernel_bytes_per_second[type],

@@ -3,7 +3,8 @@
 //   disk       direct reads of the core itself, several at a time, spread over the file
 //   kernels    matrix-vector products over pages of the core, for each type of its matrices, on all
 //              threads; their working set is small, so the memory's own rate bounds them
-//   memory     plain reads by all threads
+//   memory     plain reads by all threads of as many bytes as the model has, up to a limit that no
+//              cache of the processor comes near
 //
 //   seconds per token = max(bytes that cannot be resident / disk, bytes of a token / kernels)
 //
@@ -29,8 +30,12 @@ struct MachineSpeed {
   std::map<TensorType, double> kernel_bytes_per_second;  // of pages
 };
 
-// About a second. `thread_count` as in EngineOptions.
-Result<MachineSpeed> MeasureMachine(const Model& model, uint32_t thread_count);
+inline constexpr uint64_t kMeasuredBytes = uint64_t{512} << 20;
+
+// About two seconds. `thread_count` as in EngineOptions; takes at most `most_bytes` of memory, and
+// a few MiB.
+Result<MachineSpeed> MeasureMachine(const Model& model, uint32_t thread_count,
+                                    uint64_t most_bytes = kMeasuredBytes);
 
 enum class SpeedLimit : uint8_t { kDisk, kMemory, kCompute };
 std::string_view SpeedLimitName(SpeedLimit limit);  // "disk", "memory", "compute"

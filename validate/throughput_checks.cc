@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstring>
 
 #include "atlas/page_pool.h"
 #include "atlas/page_source.h"
@@ -13,6 +12,7 @@
 #include "core/clock.h"
 #include "core/digest.h"
 #include "core/page.h"
+#include "core/plain_read.h"
 #include "delta/apply.h"
 #include "delta/create.h"
 #include "forge/shard.h"
@@ -132,16 +132,6 @@ Result<Outcome> MeasureVerification(ValidationContext& context) {
   return Report(std::move(measurements));
 }
 
-uint64_t SumOfWords(const std::byte* bytes, uint64_t byte_size) {
-  uint64_t sums[8] = {};
-  for (uint64_t i = 0; i + 64 <= byte_size; i += 64) {
-    uint64_t words[8];
-    std::memcpy(words, bytes + i, sizeof words);
-    for (int k = 0; k < 8; ++k) sums[k] += words[k];
-  }
-  return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
-}
-
 // More than the processor's caches hold: pages of the core, again and again.
 Result<Outcome> MeasureTags(ValidationContext& context) {
   constexpr uint64_t kPages = 32768;
@@ -156,7 +146,7 @@ Result<Outcome> MeasureTags(ValidationContext& context) {
   context.progress().Advance(1);
   volatile uint64_t sink = 0;
   GS_ASSIGN(const double read_seconds, FastestSeconds(0.2, [&]() -> Result<void> {
-              sink = sink + SumOfWords(pool.slot(0), kPages * kPageBytes);
+              sink = sink + PlainRead(pool.slot(0), kPages * kPageBytes);
               return {};
             }));
   context.progress().Advance(1);

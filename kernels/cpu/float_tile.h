@@ -56,8 +56,8 @@ struct FloatTile {
     const size_t stride = size_t{task.tile_rows} * Weight::kBytes;
     uint32_t column = 0;
     for (; column + 2 <= columns; column += 2, plane += 2 * stride) {
-      __builtin_prefetch(plane + kAheadBytes);
-      __builtin_prefetch(plane + kAheadBytes + stride);
+      __builtin_prefetch(plane + kPagesAhead * kTaskPageBytes);
+      __builtin_prefetch(plane + kPagesAhead * kTaskPageBytes + stride);
       AddColumn(Weight::Load(plane), values, column, even);
       AddColumn(Weight::Load(plane + stride), values, column + 1, odd);
     }

@@ -21,7 +21,8 @@ inline constexpr uint32_t kTaskMaxTileRows = 64;
 inline constexpr uint32_t kPageLines = 64;  // cache lines
 // How far ahead of the products weights are fetched. Two pages are what a processor of 30 GB/s to a
 // core reads while memory answers once; the processors' own prefetchers stop at the end of a page.
-inline constexpr size_t kAheadBytes = 2 * kTaskPageBytes;
+inline constexpr uint64_t kPagesAhead = 2;
+inline constexpr uint64_t kPairPagesAhead = 1;  // of each strip of a pair
 
 // The first row of a tile's vector number `vector`.
 template <uint32_t kLanes>
@@ -41,6 +42,14 @@ GS_INLINE bool VectorsLeavePage(const MatMulTask& task) {
       task.short_planes_offset +
       (size_t{task.tile_blocks} * task.tile_rows + lacking) * task.short_bytes;
   return words_end > kTaskPageBytes || shorts_end > kTaskPageBytes;
+}
+
+// The page that comes `pages` after a page of the run, there or in the next run.
+GS_INLINE const std::byte* PageAhead(const MatMulTask& task, const std::byte* in_run,
+                                     uint64_t pages) {
+  const std::byte* end = task.pages + task.strip_count * task.pages_per_strip * kTaskPageBytes;
+  const std::byte* ahead = in_run + pages * kTaskPageBytes;
+  return ahead < end ? ahead : task.next_pages + (ahead - end);
 }
 
 // `padded` has kTaskPageBytes + 64 bytes.
@@ -119,12 +128,11 @@ struct StripWalk {
         x[t] = task.x + task.tokens[first_token + t] * task.x_token_bytes;
       }
     }
-    // `page` is a page of the run or its padded copy.
+    // `page` is a page of the run or its padded copy; `ahead` the page to be fetched meanwhile.
     PageRows Vector(uint32_t vector, uint32_t vectors, const std::byte* page,
-                    const std::byte* in_run) const {
+                    const std::byte* ahead) const {
       const uint32_t lines = (kPageLines + vectors - 1) / vectors;
-      return {page, VectorFirstRow<kLanes>(task, vector), AheadOf(in_run) + vector * lines * 64,
-              lines};
+      return {page, VectorFirstRow<kLanes>(task, vector), ahead + vector * lines * 64, lines};
     }
     uint32_t RowsOf(uint64_t strip) const {
       return static_cast<uint32_t>(
@@ -132,12 +140,6 @@ struct StripWalk {
     }
     const std::byte* PageOf(uint64_t strip, uint64_t page_index) const {
       return task.pages + (strip * task.pages_per_strip + page_index) * kTaskPageBytes;
-    }
-    // What is to be fetched while a page of the run is multiplied.
-    const std::byte* AheadOf(const std::byte* in_run) const {
-      const std::byte* end = task.pages + task.strip_count * task.pages_per_strip * kTaskPageBytes;
-      const std::byte* ahead = in_run + kAheadBytes;
-      return ahead < end ? ahead : task.next_pages + (ahead - end);
     }
     void ClearSums(uint32_t vectors) {
       for (uint32_t v = 0; v < vectors; ++v) {
@@ -175,8 +177,12 @@ struct StripWalk {
       for (uint64_t page_index = 0; page_index < task.pages_per_strip; ++page_index) {
         const std::byte* first = walk.PageOf(strip, page_index);
         const std::byte* second = walk.PageOf(strip + 1, page_index);
-        Tile::PagePair(task, page_index, walk.Vector(0, 1, first, first),
-                       walk.Vector(0, 1, second, second), walk.x, walk.sums[0], walk.sums[1]);
+        // Of the same strip, then of the strip after the next, which is the other one of the pair.
+        const bool in_strip = page_index + kPairPagesAhead < task.pages_per_strip;
+        const uint64_t ahead = kPairPagesAhead + (in_strip ? 0 : task.pages_per_strip);
+        Tile::PagePair(task, page_index, walk.Vector(0, 1, first, PageAhead(task, first, ahead)),
+                       walk.Vector(0, 1, second, PageAhead(task, second, ahead)), walk.x,
+                       walk.sums[0], walk.sums[1]);
       }
       walk.StoreSums(0, strip, 0);
       walk.StoreSums(1, strip + 1, 0);
@@ -187,17 +193,18 @@ struct StripWalk {
   static GS_INLINE void Page(Walk<kTokens>& walk, uint64_t page_index, const std::byte* in_run,
                              uint32_t vectors) {
     const MatMulTask& task = walk.task;
+    const std::byte* ahead = PageAhead(task, in_run, kPagesAhead);
     const std::byte* page = walk.leaves_page ? PadPage(in_run, walk.padded) : in_run;
     uint32_t v = 0;
     if constexpr (Tile::kPairs) {
       for (; v + 2 <= vectors; v += 2) {
-        Tile::PagePair(task, page_index, walk.Vector(v, vectors, page, in_run),
-                       walk.Vector(v + 1, vectors, page, in_run), walk.x, walk.sums[v],
+        Tile::PagePair(task, page_index, walk.Vector(v, vectors, page, ahead),
+                       walk.Vector(v + 1, vectors, page, ahead), walk.x, walk.sums[v],
                        walk.sums[v + 1]);
       }
     }
     for (; v < vectors; ++v) {
-      Tile::Page(task, page_index, walk.Vector(v, vectors, page, in_run), walk.x, walk.sums[v]);
+      Tile::Page(task, page_index, walk.Vector(v, vectors, page, ahead), walk.x, walk.sums[v]);
     }
   }
 

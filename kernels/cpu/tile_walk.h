@@ -88,7 +88,7 @@ class TileWalk {
     for (uint64_t page_index = 0; page_index < task.pages_per_strip; ++page_index) {
       const std::byte* page =
           task.pages + (strip * task.pages_per_strip + page_index) * kTaskPageBytes;
-      FetchLines(page + kAheadBytes, kPageLines);
+      FetchLines(PageAhead(task, page, kPagesAhead), kPageLines);
       if (leaves_page) page = PadPage(page, scratch.padded);
       Page(task, page_index, page, rows, first_token, token_count, scratch);
     }
