@@ -1,6 +1,7 @@
-// Matrix products over paged weights: workers take the matrices' runs one by one, in order; each
-// pins its run, multiplies, and lets it go. The result does not depend on who computes what
-// (kernels/matmul.h).
+// Matrix products over paged weights: workers take the matrices' runs in order; each pins its run,
+// multiplies, and lets it go. Resident runs that lie next to each other are taken several at once
+// for a token: memory is read fastest in long stretches. The result does not depend on who computes
+// what (kernels/matmul.h).
 // For one thread at a time.
 #pragma once
 
@@ -42,8 +43,9 @@ class PagedMatMul {
     uint32_t run_index;
   };
   Place Find(size_t job_index) const;
-  const std::byte* LikelyNext(uint32_t run_index) const;
-  Result<void> MultiplyRun(const MatMulTask& task, uint32_t run_index);
+  size_t StretchExtent(std::span<const MatMulTask> tasks, size_t first_job, size_t most) const;
+  const std::byte* LikelyNext(size_t run_index) const;
+  Result<void> MultiplyStretch(std::span<const MatMulTask> tasks, const IndexStretch& stretch);
 
   const CoreMap& map_;
   Atlas& atlas_;
@@ -53,6 +55,7 @@ class PagedMatMul {
   std::vector<size_t> first_job_;    // by task, of the tasks in progress
   std::vector<uint32_t> first_run_;  // by task
   size_t task_count_ = 0;
+  size_t job_count_ = 0;
 };
 
 }  // namespace gguf_shard

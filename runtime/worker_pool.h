@@ -6,6 +6,7 @@
 // written before ForEach is visible to the bodies, and what they wrote is visible after it.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -18,6 +19,13 @@
 #include "core/error.h"
 
 namespace gguf_shard {
+
+// Neighbouring indices of a loop that one worker takes at once.
+struct IndexStretch {
+  size_t first;
+  size_t count;
+  size_t likely_next;  // where this worker's next stretch will probably begin, maybe past the end
+};
 
 class WorkerPool {
  public:
@@ -55,6 +63,29 @@ class WorkerPool {
     return first_error.Take();
   }
 
+  // The same in stretches that cover the indices: body(stretch, worker). A worker asks for a part
+  // of its fair share of what is left, so stretches become shorter towards the end;
+  // extent(first, most) tells how many indices, at least one and at most `most`, it gets.
+  template <typename Extent, typename Body>
+  Result<void> TryForEachStretch(size_t count, Extent&& extent, Body&& body) {
+    FirstError first_error;
+    alignas(64) std::atomic<size_t> next = 0;
+    ForEach(std::min<size_t>(worker_count(), count), [&](size_t, uint32_t worker) {
+      size_t first = next.load(std::memory_order_relaxed);
+      while (first < count && !first_error.happened()) {
+        const size_t taken = extent(first, StretchWish(count - first));
+        if (!next.compare_exchange_weak(first, first + taken, std::memory_order_relaxed)) continue;
+        const size_t taken_by_others = (worker_count() - 1) * StretchWish(count - first - taken);
+        const IndexStretch stretch{first, taken, first + taken + taken_by_others};
+        if (Result<void> result = body(stretch, worker); !result) {
+          first_error.Set(std::move(result).error());
+        }
+        first = next.load(std::memory_order_relaxed);
+      }
+    });
+    return first_error.Take();
+  }
+
  private:
   using PlainBody = void (*)(void* context, size_t index, uint32_t worker);
 
@@ -71,6 +102,10 @@ class WorkerPool {
   };
 
   WorkerPool() = default;
+  // Half of a worker's fair share: what is left then suffices to even out differences.
+  size_t StretchWish(size_t indices_left) const {
+    return std::max<size_t>(1, indices_left / (2 * size_t{worker_count()}));
+  }
   void Run(size_t count, PlainBody body, void* context);
   void Drain(uint32_t worker);
   void WorkerMain(uint32_t worker);

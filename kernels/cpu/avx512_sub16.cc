@@ -1,6 +1,7 @@
 #if defined(__x86_64__)
 
 #include "kernels/cpu/kernel_groups.h"
+#include "kernels/cpu/rest_rows_avx512.h"
 #include "kernels/cpu/simd_avx512.h"
 
 namespace gguf_shard::avx512 {

@@ -8,6 +8,7 @@
 
 #include "kernels/activations.h"
 #include "kernels/cpu/decode_common.h"
+#include "kernels/cpu/rest_rows.h"
 #include "kernels/cpu/simd_pair.h"
 #include "kernels/cpu/strip_walk.h"
 
@@ -32,6 +33,11 @@ struct QuantizedTile {
   static constexpr uint32_t kMaxTokensAtOnce = kBlockWeights == 32 ? Simd::kMaxTokensUnrolled
                                                : kTileRows != 0    ? Simd::kMaxTokensAtOnce
                                                                    : 4;
+
+  // Rows beyond whole vectors that RestPage takes, of usual tiles and one token; 0: none.
+  using Rest = RestRows<Decoder<Simd>>;
+  static constexpr uint32_t kRestRows =
+      kTileRows != 0 && kTileRows == Decoder<Simd>::kTileRows ? Rest::kRows : 0;
 
   template <uint32_t kTokens>
   static GS_INLINE void Page(const MatMulTask& task, uint64_t page_index, const PageRows& rows,
@@ -61,6 +67,16 @@ struct QuantizedTile {
       first_sums[t] = consumer.sums[t].a;
       second_sums[t] = consumer.sums[t].b;
     }
+  }
+
+  // Of a page of one block.
+  static GS_INLINE void RestPage(const MatMulTask& task, uint64_t page_index, const PageRows& rows,
+                                 const std::byte* x, F32& sums) {
+    const size_t first_group = page_index * (kBlockWeights / 32);
+    const auto* groups = reinterpret_cast<const ActivationGroup*>(x) + first_group;
+    const auto* factors =
+        reinterpret_cast<const ActivationFactors*>(x + task.x_factors_offset) + first_group;
+    Rest::Block(PlanesAt(task, rows), groups, factors, rows.ahead, rows.lines_ahead, sums);
   }
 
  private:

@@ -76,6 +76,9 @@ struct StripWalk {
   using F32 = typename Simd::F32;
   static constexpr uint32_t kLanes = Simd::kLanes;
   static constexpr uint32_t kMaxVectors = (kTaskMaxTileRows + kLanes - 1) / kLanes;
+  // Tiles of a vector and Tile::kRestRows rows, of one token.
+  template <uint32_t kTokens>
+  static constexpr bool kHasRest = kTokens == 1 && Tile::kRestRows != 0;
 
   static void Run(const MatMulTask& task) {
     size_t token = 0;
@@ -132,7 +135,11 @@ struct StripWalk {
     PageRows Vector(uint32_t vector, uint32_t vectors, const std::byte* page,
                     const std::byte* ahead) const {
       const uint32_t lines = (kPageLines + vectors - 1) / vectors;
-      return {page, VectorFirstRow<kLanes>(task, vector), ahead + vector * lines * 64, lines};
+      return {page, FirstRow(vector), ahead + vector * lines * 64, lines};
+    }
+    uint32_t FirstRow(uint32_t vector) const {
+      if (kHasRest<kTokens> && vector > 0) return task.tile_rows - Tile::kRestRows;
+      return VectorFirstRow<kLanes>(task, vector);
     }
     uint32_t RowsOf(uint64_t strip) const {
       return static_cast<uint32_t>(
@@ -163,9 +170,7 @@ struct StripWalk {
     for (uint64_t page_index = 0; page_index < task.pages_per_strip; ++page_index) {
       Page(walk, page_index, walk.PageOf(strip, page_index), vectors);
     }
-    for (uint32_t v = 0; v < vectors; ++v) {
-      walk.StoreSums(v, strip, VectorFirstRow<kLanes>(task, v));
-    }
+    for (uint32_t v = 0; v < vectors; ++v) walk.StoreSums(v, strip, walk.FirstRow(v));
   }
 
   // Two strips of one vector each.
@@ -196,6 +201,14 @@ struct StripWalk {
     const std::byte* ahead = PageAhead(task, in_run, kPagesAhead);
     const std::byte* page = walk.leaves_page ? PadPage(in_run, walk.padded) : in_run;
     uint32_t v = 0;
+    if constexpr (kHasRest<kTokens>) {
+      Tile::Page(task, page_index, walk.Vector(0, vectors, page, ahead), walk.x, walk.sums[0]);
+      if (vectors == 2) {
+        Tile::RestPage(task, page_index, walk.Vector(1, vectors, page, ahead), walk.x[0],
+                       walk.sums[1][0]);
+      }
+      return;
+    }
     if constexpr (Tile::kPairs) {
       for (; v + 2 <= vectors; v += 2) {
         Tile::PagePair(task, page_index, walk.Vector(v, vectors, page, ahead),
