@@ -74,6 +74,7 @@ class Weights {
   void Multiply(KernelIsa isa, uint64_t run_index, const ActivationBatch& x,
                 std::span<const uint32_t> tokens, std::vector<float>& y) const {
     StripRun run = matrix_.RunAt(Region() + run_index * run_bytes(), 0, strips_per_run_);
+    run.next_pages = Region() + (run_index + 1) % run_count_ * run_bytes();
     MatMul(isa, run, x, tokens, y.data(), run_rows());
     benchmark::ClobberMemory();
   }

@@ -1,7 +1,7 @@
 // Makes a GGUF of a real model's shape with random weights: for benchmarks and for runs under a
 // memory budget, where only sizes, types and finite values matter.
 //
-//   make_model tinyllama-1.1b OUT.gguf [--vocab FILE.gguf] [--quantization Q4_K_M|Q8_0|F16]
+//   make_model tinyllama-1.1b OUT.gguf [--vocab FILE.gguf] [--quantization Q4_K_M|Q8_0|Q4_0|F16]
 //                                      [--layers N] [--seed N]
 //
 // Weights of a matrix are uniform with mean 0 and standard deviation 0.6 / sqrt(columns), norms are
@@ -92,7 +92,7 @@ int main(int argc, char** argv) {
   app.add_option("output", request.output, "The file to make")->required();
   app.add_option("--vocab", request.vocabulary_file, "A GGUF whose tokenizer is copied");
   app.add_option("--quantization", request.quantization)
-      ->check(CLI::IsMember({"Q4_K_M", "Q8_0", "F16"}));
+      ->check(CLI::IsMember({"Q4_K_M", "Q8_0", "Q4_0", "F16"}));
   app.add_option("--layers", layers, "Another number of layers than the shape's");
   app.add_option("--seed", request.seed);
   CLI11_PARSE(app, argc, argv);

@@ -7,8 +7,8 @@
 namespace gguf_shard {
 namespace {
 
-// The mix that quantizers call Q4_K_M: Q6_K for the output, and in the first and last eighth of the
-// layers and every third between for attn_v and ffn_down.
+// The mixes of quantizers. Q4_K_M: Q6_K for the output, and in the first and last eighth of the
+// layers and every third between for attn_v and ffn_down. Q4_0: Q6_K for the output.
 class TypeMix {
  public:
   explicit TypeMix(const Request& request) : request_(request) {}
@@ -16,6 +16,7 @@ class TypeMix {
     if (request_.quantization == "Q8_0") return TensorType::kQ8_0;
     if (request_.quantization == "F16") return TensorType::kF16;
     if (name == "output") return TensorType::kQ6_K;
+    if (request_.quantization == "Q4_0") return TensorType::kQ4_0;
     const bool sensitive = name == "attn_v" || name == "ffn_down" || name == "ffn_down_exps";
     const uint32_t layers = request_.shape.layers;
     const bool more_bits =

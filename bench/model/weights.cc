@@ -44,6 +44,14 @@ void FillQ80(RandomBytes& random, double sigma, std::span<std::byte> blocks) {
   }
 }
 
+void FillQ40(RandomBytes& random, double sigma, std::span<std::byte> blocks) {
+  const uint16_t d = PositiveF16(sigma / 4.61);  // w = d * (q - 8), q uniform in 0..15
+  for (size_t i = 0; i < blocks.size(); i += 18) {
+    StoreLe(blocks.data() + i, d);
+    random.Fill(blocks.data() + i + 2, 16);
+  }
+}
+
 void FillF16(RandomBytes& random, double sigma, std::span<std::byte> blocks) {
   // A random sign and mantissa under one exponent: magnitudes within a factor of two.
   const uint16_t base = static_cast<uint16_t>(PositiveF16(sigma) & 0x7C00);
@@ -74,6 +82,8 @@ void FillWeights(const PlannedTensor& tensor, RandomBytes& random, std::span<std
       return FillQ6K(random, sigma, bytes);
     case TensorType::kQ8_0:
       return FillQ80(random, sigma, bytes);
+    case TensorType::kQ4_0:
+      return FillQ40(random, sigma, bytes);
     case TensorType::kF16:
       return FillF16(random, sigma, bytes);
     default:

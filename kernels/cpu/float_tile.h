@@ -36,6 +36,7 @@ struct FloatTile {
   using F32 = typename Simd::F32;
   static constexpr bool kPairs = false;  // a vector's two sums hide the latency of additions
   static constexpr uint32_t kRestRows = 0;
+  static constexpr uint64_t kTilePagesAhead = kPagesAhead;
   static constexpr uint32_t kMaxTokensAtOnce = Simd::kMaxTokensUnrolled;
 
   template <uint32_t kTokens>

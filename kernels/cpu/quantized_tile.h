@@ -30,6 +30,8 @@ struct QuantizedTile {
       kTileRows == 0 ? 0 : (kPageLines + kVectors * kTileSubs - 1) / (kVectors * kTileSubs);
   // Unusual heights of large blocks run short of registers for addresses: one vector at a time.
   static constexpr bool kPairs = Simd::kPairs && (kTileRows != 0 || kBlockWeights == 32);
+  static constexpr uint64_t kTilePagesAhead =
+      kBlockWeights == 256 ? kBlock256PagesAhead : kPagesAhead;
   static constexpr uint32_t kMaxTokensAtOnce = kBlockWeights == 32 ? Simd::kMaxTokensUnrolled
                                                : kTileRows != 0    ? Simd::kMaxTokensAtOnce
                                                                    : 4;
