@@ -68,22 +68,23 @@ class WorkerPool {
   // extent(first, most) tells how many indices, at least one and at most `most`, it gets.
   template <typename Extent, typename Body>
   Result<void> TryForEachStretch(size_t count, Extent&& extent, Body&& body) {
-    FirstError first_error;
     alignas(64) std::atomic<size_t> next = 0;
-    ForEach(std::min<size_t>(worker_count(), count), [&](size_t, uint32_t worker) {
+    const auto take_stretches = [&](size_t, uint32_t worker) -> Result<void> {
       size_t first = next.load(std::memory_order_relaxed);
-      while (first < count && !first_error.happened()) {
+      while (first < count) {
         const size_t taken = extent(first, StretchWish(count - first));
         if (!next.compare_exchange_weak(first, first + taken, std::memory_order_relaxed)) continue;
         const size_t taken_by_others = (worker_count() - 1) * StretchWish(count - first - taken);
         const IndexStretch stretch{first, taken, first + taken + taken_by_others};
         if (Result<void> result = body(stretch, worker); !result) {
-          first_error.Set(std::move(result).error());
+          next.store(count, std::memory_order_relaxed);  // nothing is left for the others
+          return result;
         }
         first = next.load(std::memory_order_relaxed);
       }
-    });
-    return first_error.Take();
+      return {};
+    };
+    return TryForEach(std::min<size_t>(worker_count(), count), take_stretches);
   }
 
  private:
